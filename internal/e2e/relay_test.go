@@ -1,0 +1,162 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// relay is the running binary, with what is needed to start it again as it was.
+type relay struct {
+	*process
+	url, admin string // base URLs of the write and of the admin listener
+	config     string // path of its configuration
+	logPath    string
+	args       []string
+}
+
+// relayOptions are what a test wants otherwise than usual.
+type relayOptions struct {
+	upstream string // URL that it forwards to
+	message  string // protobuf_message; empty: the default
+	receive  string // more lines of the receive: section, indented by two
+}
+
+// yaml is the configuration. The storage's bounds are small: a test machine's disk may be nearly full.
+func (o relayOptions) yaml() string {
+	message := ""
+	if o.message != "" {
+		message = "    protobuf_message: " + o.message + "\n"
+	}
+	return fmt.Sprintf(`remote_write:
+  - url: %s
+    queue_config:
+      min_backoff: 30ms
+      max_backoff: 300ms
+%sreceive:
+  max_in_flight: 256
+%sstorage:
+  min_free_bytes: 1MB
+  max_used_percent: 99
+  ballast_bytes: 1MB
+`, o.upstream, message, o.receive)
+}
+
+// startRelay runs the binary with an empty storage until it is ready.
+func startRelay(t *testing.T, o relayOptions) *relay {
+	t.Helper()
+	dir := t.TempDir()
+	r := &relay{
+		config:  writeFile(t, filepath.Join(dir, "relay.yml"), o.yaml()),
+		logPath: filepath.Join(dir, "relay.log"),
+	}
+	write, admin := freeAddress(t), freeAddress(t)
+	r.url, r.admin = "http://"+write, "http://"+admin
+	r.args = []string{
+		"--config.file=" + r.config,
+		"--storage.path=" + filepath.Join(dir, "data"),
+		"--web.listen-address=" + write,
+		"--admin.listen-address=" + admin,
+		"--log.level=debug",
+	}
+	r.start(t)
+	// Registered after the first start's kill, so run before it: a last log is judged.
+	t.Cleanup(func() {
+		if log := r.log(); strings.Contains(log, "DATA RACE") {
+			t.Errorf("the race detector spoke up in the relay:\n%s", log[strings.Index(log, "DATA RACE"):])
+		} else if strings.Contains(log, "BUG:") || strings.Contains(log, "panic:") {
+			t.Errorf("the relay panicked, see its log")
+		}
+	})
+	return r
+}
+
+// start runs the binary on the same storage and ports as before.
+func (r *relay) start(t *testing.T) {
+	t.Helper()
+	r.process = startProcess(t, r.logPath, relayBinary(t), r.args...)
+	r.waitReady(r.url+"/-/ready", time.Minute)
+}
+
+// stop asks the relay to end and wants it to drain and end well.
+func (r *relay) stop(t *testing.T) {
+	t.Helper()
+	r.signal(syscall.SIGTERM)
+	if code := r.exitCode(15 * time.Second); code != 0 {
+		t.Errorf("SIGTERM: the relay ended with %d, want 0", code)
+	}
+}
+
+// kinds asks the admin API which corrections of a series the relay has made, by kind.
+func (r *relay) kinds(t *testing.T, selector string) map[string]int {
+	t.Helper()
+	var answer struct {
+		Status, Error string
+		Data          struct {
+			Items []struct {
+				Kind     string
+				Evidence []json.RawMessage
+			}
+		}
+	}
+	getJSON(t, r.admin+"/api/v1/corrections?match[]="+url.QueryEscape(selector), &answer)
+	if answer.Status != "success" {
+		t.Fatalf("list the corrections: %s", answer.Error)
+	}
+	kinds := map[string]int{}
+	for _, c := range answer.Data.Items {
+		kinds[c.Kind]++
+		if len(c.Evidence) == 0 {
+			t.Errorf("a correction of kind %s has no evidence", c.Kind)
+		}
+	}
+	return kinds
+}
+
+func getJSON(t *testing.T, url string, into any) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatalf("get %s: %v", url, err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		t.Fatalf("get %s: %s: %v", url, resp.Status, err)
+	}
+}
+
+// relayBinary builds ./cmd/relay once, with the race detector in it; PAWL_E2E_RELAY names
+// another to test instead.
+func relayBinary(t *testing.T) string {
+	t.Helper()
+	path, err := buildRelay()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var buildRelay = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("PAWL_E2E_RELAY"); path != "" {
+		return path, nil
+	}
+	path, err := filepath.Abs("../../.cache/bin/relay-race")
+	if err != nil {
+		return "", err
+	}
+	if out, err := exec.Command("go", "build", "-race", "-o", path, "pawl/cmd/relay").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the relay: %w\n%s", err, out)
+	}
+	return path, nil
+})

@@ -1,0 +1,59 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Values of remote_write's protobuf_message.
+const (
+	messageV1 = "prometheus.WriteRequest"
+	messageV2 = "io.prometheus.write.v2.Request"
+)
+
+// sender says which Prometheus scrapes, and how it writes.
+type sender struct {
+	bin     string            // program's name in .cache/bin
+	message string            // protobuf_message; empty: a server that does not know the key
+	headers map[string]string // sent with every write
+}
+
+// start runs it, scraping tg and writing to writeURL.
+func (s sender) start(t *testing.T, tg *target, writeURL string) *prometheus {
+	t.Helper()
+	var extra strings.Builder
+	if s.message != "" {
+		fmt.Fprintf(&extra, "    protobuf_message: %s\n", s.message)
+	}
+	if len(s.headers) > 0 {
+		extra.WriteString("    headers:\n")
+	}
+	for name, value := range s.headers {
+		fmt.Fprintf(&extra, "      %s: %s\n", name, value)
+	}
+	// Short deadlines and backoffs only make the test quick; max_shards 4 lets requests overtake
+	// each other as they do in real life.
+	config := fmt.Sprintf(`
+global:
+  scrape_interval: %[1]v
+  scrape_timeout: %[1]v
+scrape_configs:
+  - job_name: story
+    static_configs:
+      - targets: [%[2]q]
+remote_write:
+  - url: %[3]s
+    metadata_config:
+      send_interval: 1s
+    queue_config:
+      batch_send_deadline: 200ms
+      min_backoff: 30ms
+      max_backoff: 300ms
+      min_shards: 4
+      max_shards: 4
+%[4]s`, scrapeInterval, tg.addr, writeURL, extra.String())
+	return startPrometheus(t, "sender", program(t, s.bin), config)
+}

@@ -1,0 +1,164 @@
+package demo
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// width is what fits a terminal that nobody has widened.
+const width = 100
+
+// shownEvidence is how many terms of one verdict are printed, the weightiest first.
+const shownEvidence = 4
+
+// writeReport prints the table and, under it, the relay's reasons.
+func writeReport(w io.Writer, o *outcome) error {
+	var b bytes.Buffer
+	writeTable(&b, o.rows)
+	writeReasons(&b, o)
+	fmt.Fprintf(&b, "\n%d stories in %s. ", len(o.rows), o.took.Round(10*time.Millisecond))
+	if o.err() == nil {
+		fmt.Fprintln(&b, "Every corrected value is within its stated bound of the truth.")
+	} else {
+		fmt.Fprintln(&b, "NOT every corrected value is within its stated bound of the truth.")
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+const tableRow = "%-27s %14s %14s %14s   %s\n"
+
+func writeTable(b *bytes.Buffer, rows []row) {
+	fmt.Fprintf(b, "%d stories of counters, each sent twice to an embedded Prometheus: straight (raw), and through\n", len(rows))
+	b.WriteString("the relay (corrected). Both are asked sum(increase(counter[length of the story])).\n\n")
+	fmt.Fprintf(b, tableRow, "story", "PromQL, raw", "corrected", "truth", "bound")
+	fmt.Fprintln(b, strings.Repeat("─", width))
+	for _, r := range rows {
+		verdict := "ok, " + r.story.bound
+		if r.problem != "" {
+			verdict = "MISSED"
+		}
+		fmt.Fprintf(b, tableRow, r.story.title, number(r.raw), number(r.corrected), number(r.story.truth), verdict)
+		if r.problem != "" {
+			writeWrapped(b, "  ", r.problem)
+		}
+	}
+}
+
+func writeReasons(b *bytes.Buffer, o *outcome) {
+	b.WriteString("\nWhy: from the relay's corrections log (its admin API, /api/v1/corrections)\n")
+	for _, r := range o.rows {
+		fmt.Fprintf(b, "\n%s\n", r.story.title)
+		writeWrapped(b, "  ", r.story.what)
+		cs := o.of(r.story)
+		if len(cs) == 0 {
+			b.WriteString("  no corrections\n")
+			continue
+		}
+		fmt.Fprintf(b, "  %s\n", kinds(cs))
+		writeCorrection(b, typical(cs))
+	}
+}
+
+// kinds counts the corrections by kind: "2 loss, 17 jitter".
+func kinds(cs []correction) string {
+	count := map[string]int{}
+	var order []string
+	for _, c := range cs {
+		kind := c.kind
+		if c.settles {
+			kind += " settled"
+		}
+		if count[kind] == 0 {
+			order = append(order, kind)
+		}
+		count[kind]++
+	}
+	slices.Sort(order)
+	for i, k := range order {
+		order[i] = fmt.Sprintf("%d %s", count[k], k)
+	}
+	word := "corrections"
+	if len(cs) == 1 {
+		word = "correction"
+	}
+	return fmt.Sprintf("%d %s: %s", len(cs), word, strings.Join(order, ", "))
+}
+
+// typical picks the correction that hid the largest false increase.
+func typical(cs []correction) correction {
+	return slices.MaxFunc(cs, func(a, b correction) int { return cmp.Compare(a.falseIncrease, b.falseIncrease) })
+}
+
+func writeCorrection(b *bytes.Buffer, c correction) {
+	text := fmt.Sprintf("%s → %s: %s", plain(c.previous), plain(c.raw), c.kind)
+	if c.pending {
+		text += " (may still be revised)"
+	}
+	if c.falseIncrease > 0 {
+		text += fmt.Sprintf("; PromQL would have added %s", number(c.falseIncrease))
+	}
+	writeWrapped(b, "  e.g. "+c.time.UTC().Format("15:04:05")+"  ", text)
+	terms := slices.Clone(c.evidence)
+	slices.SortStableFunc(terms, func(x, y evidence) int {
+		return cmp.Compare(math.Abs(y.logOdds), math.Abs(x.logOdds))
+	})
+	for _, e := range terms[:min(shownEvidence, len(terms))] {
+		writeWrapped(b, fmt.Sprintf("       %+6.1f  ", e.logOdds), e.test+": "+e.text)
+	}
+}
+
+// writeWrapped prints text after prefix, further lines under its beginning.
+func writeWrapped(b *bytes.Buffer, prefix, text string) {
+	indent := strings.Repeat(" ", len([]rune(prefix)))
+	column := len([]rune(prefix))
+	b.WriteString(prefix)
+	for i, word := range strings.Fields(text) {
+		n := len([]rune(word))
+		switch {
+		case i == 0:
+		case column+1+n > width:
+			b.WriteString("\n" + indent)
+			column = len(indent)
+		default:
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	b.WriteString("\n")
+}
+
+// number prints a value for reading: thousands apart, two decimals if it has
+// any and is small.
+func number(v float64) string {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	decimals := 2
+	if math.Abs(v) >= 1000 || math.Abs(v-math.Round(v)) < 0.005 {
+		decimals = 0
+	}
+	whole, fraction, _ := strings.Cut(strconv.FormatFloat(math.Abs(v), 'f', decimals, 64), ".")
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if fraction != "" {
+		whole += "." + fraction
+	}
+	if v < 0 && whole != "0" {
+		whole = "-" + whole
+	}
+	return whole
+}
+
+// plain prints a sample's value as it was sent.
+func plain(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

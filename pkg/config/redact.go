@@ -70,6 +70,8 @@ func mask(key string, v any, secret bool) any {
 			return secretToken
 		case slices.Contains(urlKeys, key):
 			return maskURL(v)
+		case key == "type" && strings.Contains(v, " "):
+			return secretToken // "Basic dXNlcjpwYXNz": the credentials slipped into authorization.type
 		}
 		return v
 	default:
@@ -82,7 +84,7 @@ func mask(key string, v any, secret bool) any {
 
 func maskURL(s string) string {
 	u, err := url.Parse(s)
-	if err != nil {
+	if err != nil || u.Host == "" {
 		return secretToken
 	}
 	if _, ok := u.User.Password(); ok {

@@ -1,0 +1,205 @@
+package rewrite
+
+import (
+	"math"
+	"unsafe"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/golang/snappy"
+)
+
+const (
+	seriesBytes    = int(unsafe.Sizeof(Series{}))
+	sampleBytes    = int(unsafe.Sizeof(Sample{}))
+	histogramBytes = int(unsafe.Sizeof(Histogram{}))
+	metadataBytes  = int(unsafe.Sizeof(Metadata{}))
+	symbolBytes    = int(unsafe.Sizeof(symbol{}))
+	memoBytes      = int(unsafe.Sizeof(labelMemo{}))
+
+	// entryFactor and entrySlack bound what the entries of one kind may take:
+	// entryFactor bytes for every byte of the message. Honest requests need less
+	// (a series and its sample take 88 bytes, and at least 25 on the wire; a
+	// sample with a timestamp of our time 32, and at least 9), what exceeds it is built to exhaust memory.
+	entryFactor = 4
+	entrySlack  = 64 << 10
+
+	// maxLabels holds where Limits.MaxLabels is 0.
+	maxLabels = 1 << 16
+
+	// snappyRatio: no element of a snappy block gives more than 64 bytes for its 3 (format_description.txt, 2.2.2).
+	snappyRatio = 64.0 / 3
+)
+
+// Decode decompresses and checks a request completely: snappy, structure,
+// symbols, label rules, native histograms, limits. What it accepts,
+// Prometheus' own message types decode to the same content. It keeps
+// compressed, which must not change while the Batch is in use.
+//
+// It returns a *FormatError (400) or a *TooLargeError (413); the Batch is then
+// of no use but for the next Decode.
+func (b *Batch) Decode(v Version, tenant string, compressed []byte, lim Limits) error {
+	b.reset(v, tenant, compressed, lim)
+	if err := b.decompress(); err != nil {
+		return err
+	}
+	switch v {
+	case V1:
+		return b.decodeV1(xxhash.Sum64String(tenant))
+	case V2:
+		return b.decodeV2(xxhash.Sum64String(tenant))
+	}
+	panic("BUG: rewrite: decode of an unknown version")
+}
+
+func (b *Batch) reset(v Version, tenant string, compressed []byte, lim Limits) {
+	b.Version, b.Tenant, b.Compressed, b.lim = v, tenant, compressed, lim
+	if b.lim.MaxLabels <= 0 {
+		b.lim.MaxLabels = maxLabels
+	}
+	if b.lim.MaxLabelValueBytes <= 0 {
+		b.lim.MaxLabelValueBytes = math.MaxInt32
+	}
+	if b.lim.MaxDecodedBytes <= 0 || b.lim.MaxDecodedBytes > maxMessage {
+		b.lim.MaxDecodedBytes = maxMessage
+	}
+	b.Message = b.Message[:0]
+	b.Series, b.Samples, b.Histograms = b.Series[:0], b.Samples[:0], b.Histograms[:0]
+	clear(b.Metadata)
+	b.Metadata = b.Metadata[:0]
+	b.Exemplars, b.metadata = 0, 0
+	b.symbols, b.last, b.lastSorted, b.names = b.symbols[:0], b.last[:0], true, b.names[:0]
+	b.patched, b.edited, b.edits = false, false, b.edits[:0]
+	b.lost = 0
+}
+
+// decompress fills Message. The header's length is held against the limit and
+// against what the body could possibly hold before anything is allocated.
+func (b *Batch) decompress() error {
+	n, err := snappy.DecodedLen(b.Compressed)
+	if err != nil {
+		return &FormatError{Series: -1, Offset: -1, Reason: brokenSnappy}
+	}
+	if n > b.lim.MaxDecodedBytes {
+		return &TooLargeError{What: "decompressed bytes", Limit: b.lim.MaxDecodedBytes, Got: n, Series: -1}
+	}
+	if float64(n) > float64(len(b.Compressed))*snappyRatio {
+		return &FormatError{Series: -1, Offset: -1, Reason: lyingSnappy}
+	}
+	if cap(b.Message) < n {
+		b.Message = make([]byte, n+n/8)
+	}
+	m, err := snappy.Decode(b.Message[:n], b.Compressed)
+	if err != nil {
+		return &FormatError{Series: -1, Offset: -1, Reason: brokenSnappy}
+	}
+	b.Message = m
+	return nil
+}
+
+// grow makes room for one more entry, within what the message's size allows.
+func grow[T any](b *Batch, s []T, size int, what string) ([]T, error) {
+	most := (entryFactor*len(b.Message) + entrySlack) / size
+	if len(s) >= most {
+		return s, &TooLargeError{What: what + " for the message's size", Limit: most, Got: -1, Series: -1}
+	}
+	bigger := make([]T, len(s), min(max(64, 2*len(s)), most))
+	copy(bigger, s)
+	return bigger, nil
+}
+
+// bad is the error of series i (-1: none) at a byte.
+func bad(i, offset int, reason string) error {
+	return &FormatError{Series: i, Offset: offset, Reason: reason}
+}
+
+// sample decodes the Sample message m[p:end] of series i; the layout is the same in both
+// versions but for 2.0's start timestamp. Of fields that occur twice, the last counts.
+func (b *Batch) sample(i, p, end int) error {
+	if len(b.Samples) == cap(b.Samples) {
+		var err error
+		if b.Samples, err = grow(b, b.Samples, sampleBytes, "samples"); err != nil {
+			return err
+		}
+	}
+	m := b.Message[:end]
+	// As every known sender writes it: the value, then the timestamp, then perhaps the start timestamp.
+	if end-p >= 11 && m[p] == 1<<3|wire64 && m[p+9] == 2<<3|wireVarint {
+		if t, q, reason := uvarint(m, p+10); reason == "" {
+			s := Sample{T: int64(t), V: math.Float64frombits(le64(m, p+1)), val: int32(p + 1)}
+			if q < end && b.Version == V2 && m[q] == 3<<3|wireVarint {
+				st, r, reason := uvarint(m, q+1)
+				if reason == "" {
+					s.ST, s.st = int64(st), int32(q+1)
+					q = r
+				}
+			}
+			if q == end {
+				b.Samples = append(b.Samples, s)
+				return nil
+			}
+		}
+	}
+	return b.sampleSlow(i, p, m)
+}
+
+func (b *Batch) sampleSlow(i, p int, m []byte) error {
+	var s Sample
+	for p < len(m) {
+		f, q, reason := next(m, p)
+		if reason != "" {
+			return bad(i, p, reason)
+		}
+		want := -1
+		switch {
+		case f.num == 1:
+			want = wire64
+		case f.num == 2, f.num == 3 && b.Version == V2:
+			want = wireVarint
+		}
+		if want >= 0 && f.wt != want {
+			return bad(i, p, wrongWire)
+		}
+		switch {
+		case f.num == 1:
+			s.V, s.val = math.Float64frombits(le64(m, f.p0)), int32(f.p0)
+		case f.num == 2:
+			s.T = int64(f.v)
+		case want >= 0:
+			s.ST, s.st = int64(f.v), int32(f.p0)
+		}
+		p = q
+	}
+	b.Samples = append(b.Samples, s)
+	return nil
+}
+
+// histogram decodes and judges the Histogram message m[p:end] of series i.
+func (b *Batch) histogram(i, p, end int) error {
+	if len(b.Histograms) == cap(b.Histograms) {
+		var err error
+		if b.Histograms, err = grow(b, b.Histograms, histogramBytes, "histograms"); err != nil {
+			return err
+		}
+	}
+	var c histogramCheck
+	if at, reason := c.walk(b.Message[:end], p, b.Version); reason != "" {
+		return bad(i, at, reason)
+	}
+	if reason := c.judge(); reason != "" {
+		return bad(i, p, reason)
+	}
+	b.Histograms = append(b.Histograms, Histogram{T: c.t, ST: c.st, p0: int32(p), p1: int32(end)})
+	return nil
+}
+
+// newSeries appends an entry for the TimeSeries m[p0:p1] whose tag is at at.
+func (b *Batch) newSeries(at, p0, p1 int) error {
+	if len(b.Series) == cap(b.Series) {
+		var err error
+		if b.Series, err = grow(b, b.Series, seriesBytes, "series"); err != nil {
+			return err
+		}
+	}
+	b.Series = append(b.Series, Series{at: int32(at), p0: int32(p0), p1: int32(p1)})
+	return nil
+}

@@ -1,0 +1,90 @@
+package rewrite
+
+import "github.com/prometheus/prometheus/model/labels"
+
+// Name returns the metric name of series i, aliasing Message; nil if it has none.
+func (b *Batch) Name(i int) []byte { return b.Label(i, labels.MetricName) }
+
+// Label returns a label's value of series i, aliasing Message; nil if it is absent or empty.
+func (b *Batch) Label(i int, name string) []byte {
+	for it := b.iterate(i); it.next(); {
+		if string(it.name) == name {
+			return it.value
+		}
+	}
+	return nil
+}
+
+// Labels returns the labels of series i, sorted, without those that are empty. It allocates.
+func (b *Batch) Labels(i int) labels.Labels {
+	sb := labels.NewScratchBuilder(16)
+	for it := b.iterate(i); it.next(); {
+		sb.Add(string(it.name), string(it.value))
+	}
+	sb.Sort()
+	return sb.Labels()
+}
+
+// labelIter goes through the labels of a series that Decode accepted, leaving
+// out empty ones. Labels are looked at seldom, so they are walked again, not kept.
+type labelIter struct {
+	b           *Batch
+	m           []byte // Message up to the end of the series
+	p           int
+	refs, end   int    // 2.0: what is left of a packed piece of labels_refs
+	ref         uint32 // 2.0: a name whose value is still to come
+	half        bool
+	name, value []byte
+}
+
+func (b *Batch) iterate(i int) labelIter {
+	s := &b.Series[i]
+	return labelIter{b: b, m: b.Message[:s.p1], p: int(s.p0)}
+}
+
+func (it *labelIter) next() bool {
+	for {
+		if it.refs < it.end {
+			v, q, reason := uvarint(it.m, it.refs)
+			it.refs = q
+			if reason != "" {
+				panic("BUG: rewrite: labels changed after they were accepted")
+			}
+			if it.pair(uint32(v)) {
+				return true
+			}
+			continue
+		}
+		if it.p >= len(it.m) {
+			return false
+		}
+		f, q, reason := next(it.m, it.p)
+		if reason != "" {
+			panic("BUG: rewrite: series changed after it was accepted")
+		}
+		it.p = q
+		switch {
+		case f.num != 1: // labels have the same number in both versions
+		case it.b.Version == V1:
+			name, value, _ := labelParts(it.m[:f.p1], f.p0)
+			it.name, it.value = name.of(it.m), value.of(it.m)
+			if value.len > 0 {
+				return true
+			}
+		default: // a packed piece of references, or a single one
+			it.refs, it.end = f.p0, f.p1
+		}
+	}
+}
+
+// pair takes one reference and reports whether it completes a label that is not empty.
+func (it *labelIter) pair(ref uint32) bool {
+	if !it.half {
+		it.ref, it.half = ref, true
+		return false
+	}
+	it.half = false
+	m := it.b.Message // symbols may stand behind the series
+	it.name, it.value = it.b.symbols[it.ref].of(m), it.b.symbols[ref].of(m)
+	return len(it.value) > 0
+}

@@ -1,0 +1,456 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// RecordKind says what a record's payload is. The journal does not look into it.
+type RecordKind uint8
+
+// The kinds of records. Numbers are on disk.
+const (
+	KindBatch1   RecordKind = 1 // compressed remote write 1.0 request
+	KindBatch2   RecordKind = 2 // compressed remote write 2.0 request
+	KindRules    RecordKind = 3 // the correct: section as YAML
+	KindForget   RecordKind = 4 // series to be forgotten
+	KindTick     RecordKind = 5 // time passed without requests
+	KindRejected RecordKind = 6 // only in rejected/
+)
+
+// Record is one entry of the journal.
+type Record struct {
+	Seq     uint64 // position, set by Append; gapless, the first ever is 1
+	Time    int64  // ms, when it was received; Append raises it to that of the record before it
+	Kind    RecordKind
+	Tenant  string // at most 65,535 bytes
+	Samples uint32 // samples and histograms in it, for the backlog's figures
+	Payload []byte // at most 256 MiB
+}
+
+// JournalOptions has no required field.
+type JournalOptions struct {
+	SegmentBytes int64 // a segment over this is sealed and the next begun; default 64 MiB: what Cut can free, and a start must scan
+	MaxBytes     int64 // Append returns ErrFull rather than go over it; 0 = no bound
+	Sync         bool  // sync before Append returns; else only every SyncInterval, at rotation, Sync and Close
+	SyncInterval time.Duration
+	Logger       *slog.Logger
+	Registerer   prometheus.Registerer // nil: no metrics
+
+	disk disk
+}
+
+const defaultSegmentBytes = 64 << 20
+
+// writeChunk is how much of a group is gathered for one write; larger groups take several, so that memory stays bounded.
+const writeChunk = 1 << 20
+
+// Journal is an append-only log of records in segment files. All methods may be called concurrently.
+type Journal struct {
+	dir     string
+	o       JournalOptions
+	log     *slog.Logger
+	metrics journalMetrics
+
+	writeMu sync.Mutex // held by whoever changes files; taken before mu
+	file    *os.File   // last segment
+	head    *journalHead
+	buf     []byte
+	dirty   bool // written and not yet synced (interval mode)
+	closed  bool
+
+	mu       sync.Mutex // the fields below, for short reads and updates only
+	segments []*segment // in order, never empty; the last one is written to
+	bytes    int64
+	failed   error
+	details  blockDetails
+
+	stop chan struct{}
+	done chan struct{}
+}
+
+// OpenJournal opens or creates the journal in dir and takes its lock. A torn tail of the last segment, which nobody was told is
+// safe, is cut and logged; whatever else is not as it was written is a *CorruptionError, and nothing was changed then.
+func OpenJournal(dir string, o JournalOptions) (*Journal, error) {
+	if o.SegmentBytes <= 0 {
+		o.SegmentBytes = defaultSegmentBytes
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create journal: %w", err)
+	}
+	j := &Journal{dir: dir, o: o, log: o.Logger, metrics: newJournalMetrics(o.Registerer)}
+	head, known, err := openJournalHead(dir, o.disk)
+	if err != nil {
+		return nil, err
+	}
+	j.head = head
+	if err := j.recover(known); err != nil {
+		if j.file != nil {
+			j.file.Close()
+		}
+		head.f.Close()
+		return nil, err
+	}
+	if !o.Sync && o.SyncInterval > 0 {
+		j.stop, j.done = make(chan struct{}), make(chan struct{})
+		go j.syncEvery(o.SyncInterval)
+	}
+	return j, nil
+}
+
+// Append writes the group with one write, syncs it once (with JournalOptions.Sync), and fills in Seq and Time of its records.
+// ErrFull and ErrTooLarge leave the journal as it was. Any other error is final: what is on disk is not known any more, so the group
+// is not acknowledged and every later Append returns the same error. Payloads are not kept.
+func (j *Journal) Append(group []Record) error {
+	if len(group) == 0 {
+		return nil
+	}
+	j.writeMu.Lock()
+	defer j.writeMu.Unlock()
+	size, err := j.admit(group)
+	if err != nil {
+		return err
+	}
+	if s := j.active(); s.end >= j.o.SegmentBytes && s.next > s.first {
+		if err := j.rotate(); err != nil {
+			return j.fail(fmt.Errorf("rotate journal: %w", err))
+		}
+	}
+	s := j.active()
+	if err := j.write(s, group); err != nil {
+		return j.fail(fmt.Errorf("append to journal: %w", err))
+	}
+	j.mu.Lock()
+	for i := range group {
+		r := &group[i]
+		j.details.add(s, recordSize(r), r.Samples, r.Time)
+	}
+	s.size = s.end
+	j.bytes += size
+	j.mu.Unlock()
+	j.metrics.appended(len(group), size)
+	if !j.o.Sync {
+		return nil
+	}
+	if err := j.noteSynced(); err != nil {
+		return j.fail(err)
+	}
+	return nil
+}
+
+// admit says whether the group may be written, and its size in bytes.
+func (j *Journal) admit(group []Record) (size int64, err error) {
+	if err := j.failure(); err != nil {
+		return 0, err
+	}
+	for i := range group {
+		if len(group[i].Payload) > maxPayload || len(group[i].Tenant) > maxTenant {
+			return 0, fmt.Errorf("record %d of the group, payload of %d bytes, tenant of %d: %w", i, len(group[i].Payload), len(group[i].Tenant), ErrTooLarge)
+		}
+		size += recordSize(&group[i])
+	}
+	if j.o.MaxBytes > 0 && j.Bytes()+size > j.o.MaxBytes {
+		return 0, ErrFull
+	}
+	return size, nil
+}
+
+// write puts the group behind s and, with JournalOptions.Sync, on the disk. Readers do not see it yet.
+func (j *Journal) write(s *segment, group []Record) error {
+	var (
+		b     = j.buf[:0]
+		off   = s.end
+		last  = s.last
+		flags uint8
+	)
+	if !j.dirty {
+		flags = flagAfterSync
+	}
+	j.dirty = true
+	for i := range group {
+		r := &group[i]
+		r.Seq = s.next + uint64(i)
+		r.Time = max(r.Time, last)
+		last = r.Time
+		if len(b) > 0 && int64(len(b))+recordSize(r) > writeChunk {
+			if err := j.o.disk.writeAt(j.file, b, off); err != nil {
+				return err
+			}
+			off, b = off+int64(len(b)), b[:0]
+		}
+		b = appendRecord(b, s.seed, r, uint32(i), flags)
+	}
+	if err := j.o.disk.writeAt(j.file, b, off); err != nil {
+		return err
+	}
+	if cap(b) <= windowKeep {
+		j.buf = b
+	}
+	if j.o.Sync {
+		return j.syncFile()
+	}
+	return nil
+}
+
+// syncFile makes all that was written to the last segment durable.
+func (j *Journal) syncFile() error {
+	start := time.Now()
+	if err := j.o.disk.sync(j.file); err != nil {
+		return err
+	}
+	j.metrics.syncSeconds.Observe(time.Since(start).Seconds())
+	j.dirty = false
+	return nil
+}
+
+// noteSynced writes into the head what is now acknowledged.
+func (j *Journal) noteSynced() error {
+	s := j.active()
+	return j.head.set(headSlot{first: j.First(), end: s.next, segment: s.first, offset: s.end})
+}
+
+// Sync makes everything appended so far durable. It is for JournalOptions.Sync off; with it on there is nothing to do.
+func (j *Journal) Sync() error {
+	j.writeMu.Lock()
+	defer j.writeMu.Unlock()
+	if err := j.failure(); err != nil {
+		return err
+	}
+	if !j.dirty {
+		return nil
+	}
+	if err := j.syncFile(); err != nil {
+		return j.fail(err)
+	}
+	if err := j.noteSynced(); err != nil {
+		return j.fail(err)
+	}
+	return nil
+}
+
+func (j *Journal) syncEvery(d time.Duration) {
+	defer close(j.done)
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-j.stop:
+			return
+		case <-t.C:
+			if err := j.Sync(); err != nil {
+				j.log.Error("journal cannot be synced, nothing is acknowledged any more", "err", err)
+				return
+			}
+		}
+	}
+}
+
+// rotate seals the last segment with its footer and begins the next.
+func (j *Journal) rotate() error {
+	s := j.active()
+	b := appendFooter(nil, s.seed, s.first, s.footer())
+	if err := j.o.disk.writeAt(j.file, b, s.end); err != nil {
+		return err
+	}
+	if err := j.syncFile(); err != nil {
+		return err
+	}
+	if err := j.noteSynced(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	s.size = s.end + int64(len(b))
+	j.bytes += int64(len(b))
+	j.mu.Unlock()
+	return j.begin(s.next, s.last)
+}
+
+// begin makes a new last segment. The head is synced with it: from now on the file must be there.
+func (j *Journal) begin(first uint64, floor int64) error {
+	var salt [8]byte
+	if _, err := rand.Read(salt[:]); err != nil {
+		return err
+	}
+	h := segmentHeader{First: first, Salt: binary.LittleEndian.Uint64(salt[:]), Floor: floor}
+	b := make([]byte, segmentHeaderLen)
+	putSegmentHeader(b, h)
+	path := filepath.Join(j.dir, segmentName(first))
+	f, err := j.o.disk.create(path, b)
+	if err != nil {
+		return err
+	}
+	s := &segment{
+		path: path, first: first, seed: salted(h.Salt), floor: floor, next: first,
+		end: segmentHeaderLen, size: segmentHeaderLen, last: floor,
+	}
+	if j.file != nil {
+		if err := j.file.Close(); err != nil {
+			f.Close()
+			return err
+		}
+	}
+	j.file = f
+	j.mu.Lock()
+	j.segments = append(j.segments, s)
+	j.bytes += s.size
+	j.mu.Unlock()
+	if err := j.noteSynced(); err != nil {
+		return err
+	}
+	return j.head.sync()
+}
+
+// Cut drops whole segments all of whose records are older than before. The last segment always stays.
+func (j *Journal) Cut(before uint64) error {
+	drop, err := j.cut(before)
+	if err != nil {
+		return err
+	}
+	for _, s := range drop {
+		if err := j.o.disk.remove(s.path); err != nil {
+			return fmt.Errorf("cut journal: %w", err) // a start removes what is left: the head says that it was cut
+		}
+		j.log.Debug("journal segment dropped", "path", s.path, "first", s.first, "next", s.next)
+	}
+	if len(drop) > 0 {
+		if err := j.o.disk.syncDir(j.dir); err != nil {
+			return fmt.Errorf("cut journal: %w", err)
+		}
+	}
+	return nil
+}
+
+// cut takes the segments out of the journal's books, durably, before their files go.
+func (j *Journal) cut(before uint64) ([]*segment, error) {
+	j.writeMu.Lock()
+	defer j.writeMu.Unlock()
+	if err := j.failure(); err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	n := 0
+	for n < len(j.segments)-1 && j.segments[n].next <= before {
+		j.bytes -= j.segments[n].size
+		n++
+	}
+	drop := j.segments[:n:n]
+	j.segments = j.segments[n:]
+	j.mu.Unlock()
+	if n == 0 {
+		return nil, nil
+	}
+	slot := j.head.slot
+	slot.first = j.First()
+	err := j.head.set(slot)
+	if err == nil {
+		err = j.head.sync()
+	}
+	if err != nil {
+		return nil, j.fail(fmt.Errorf("cut journal: %w", err))
+	}
+	return drop, nil
+}
+
+// First is the oldest kept seq; it equals End when there is none.
+func (j *Journal) First() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.segments[0].first
+}
+
+// End is the seq that the next record will get. Everything before it is acknowledged and may be read.
+func (j *Journal) End() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.segments[len(j.segments)-1].next
+}
+
+// Bytes is what the journal takes on disk.
+func (j *Journal) Bytes() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.bytes
+}
+
+// LastTime is the time in ms of the newest record, 0 if there never was one.
+func (j *Journal) LastTime() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.segments[len(j.segments)-1].last
+}
+
+// Close syncs what is not yet and gives the lock back. It returns the error that the journal failed with, if it had.
+func (j *Journal) Close() error {
+	if j.stop != nil {
+		j.writeMu.Lock()
+		if !j.closed {
+			select {
+			case <-j.stop:
+			default:
+				close(j.stop)
+			}
+		}
+		j.writeMu.Unlock()
+		<-j.done
+	}
+	j.writeMu.Lock()
+	defer j.writeMu.Unlock()
+	if j.closed {
+		return nil
+	}
+	j.closed = true
+	err := j.failure()
+	if err == nil && j.dirty {
+		err = j.syncFile()
+	}
+	if err == nil {
+		err = j.noteSynced()
+	}
+	if err == nil {
+		err = j.head.sync()
+	}
+	j.mu.Lock()
+	if j.failed == nil {
+		j.failed = os.ErrClosed
+	}
+	j.mu.Unlock()
+	return errors.Join(err, j.file.Close(), j.head.f.Close())
+}
+
+// active is the last segment. Its fields may be read by whoever holds writeMu.
+func (j *Journal) active() *segment {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.segments[len(j.segments)-1]
+}
+
+// Err is the error that the journal failed with, nil while it works.
+func (j *Journal) Err() error { return j.failure() }
+
+func (j *Journal) failure() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.failed
+}
+
+// fail makes err the answer to every later Append. A failed sync cannot be tried again: the kernel may have dropped the pages.
+func (j *Journal) fail(err error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failed == nil {
+		j.failed = fmt.Errorf("journal failed: %w", err)
+	}
+	return j.failed
+}

@@ -1,0 +1,268 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// State holds the series state and the log of corrections in Badger, in managed mode: a checkpoint is a version. Everything is read
+// at the last good version, so a checkpoint that was being written at a crash is never seen. Badger's word alone is not trusted: a
+// head beside it says which version is good and what must be in it, and a start compares.
+//
+// Get, Load and Scan may be called concurrently with each other and with a draft. There is one draft at a time.
+type State struct {
+	dir     string
+	log     *slog.Logger
+	disk    disk
+	lock    *Lock
+	db      *badger.DB
+	metrics stateMetrics
+
+	mu          sync.Mutex
+	good        Checkpoint
+	lastVersion uint64         // highest version that anything was ever written at
+	leftovers   bool           // there may be keys of versions above good that never became good
+	readers     map[uint64]int // reads going on, by version
+	draft       *Draft
+	closed      bool
+}
+
+// OpenState opens or creates the series state in dir and takes its lock. It reads everything once and compares it with the head:
+// a *StateError says that something is missing or changed. reg may be nil.
+func OpenState(dir string, log *slog.Logger, reg prometheus.Registerer) (*State, error) {
+	return openState(dir, log, reg, disk{})
+}
+
+func openState(dir string, log *slog.Logger, reg prometheus.Registerer, d disk) (*State, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	lock, err := LockPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &State{dir: dir, log: log, disk: d, lock: lock, readers: make(map[uint64]int)}
+	if err := s.open(); err != nil {
+		if s.db != nil {
+			_ = guard(s.db.Close)
+		}
+		_ = lock.Unlock()
+		return nil, err
+	}
+	s.metrics = newStateMetrics(reg, s)
+	return s, nil
+}
+
+func (s *State) open() error {
+	head, err := s.readHead()
+	if err != nil {
+		return err
+	}
+	if err := verifyTables(s.badgerDir()); err != nil {
+		return s.damaged(head, "a table of the database is damaged", err)
+	}
+	var db *badger.DB
+	err = guard(func() (err error) { db, err = badger.OpenManaged(s.badgerOptions()); return err })
+	if err != nil {
+		return s.damaged(head, "the database does not open", err)
+	}
+	s.db, s.good = db, head
+	if err := s.disk.syncDir(s.dir); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := s.verify(); err != nil {
+		return err
+	}
+	s.lastVersion = max(db.MaxVersion(), head.Version)
+	s.leftovers = s.lastVersion > head.Version
+	s.log.Info("series state opened", "version", head.Version, "seq", head.Seq, "keys", head.Keys, "leftovers", s.leftovers, "verified_in", time.Since(start))
+	return nil
+}
+
+// readHead reads the head, or creates it in a directory that never had one, and checks that a database is there if it says so.
+func (s *State) readHead() (Checkpoint, error) {
+	head, present, reason, err := readStateHead(s.dir)
+	if err != nil {
+		return head, fmt.Errorf("open series state: %w", err)
+	}
+	if reason != "" {
+		return head, s.damaged(Checkpoint{}, "the head file is damaged", errors.New(reason))
+	}
+	entries, err := os.ReadDir(s.badgerDir())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return head, fmt.Errorf("open series state: %w", err)
+	}
+	if !present {
+		if len(entries) > 0 {
+			return head, s.damaged(Checkpoint{}, "there is a database, but the head file that says what must be in it is missing", nil)
+		}
+		return head, writeStateHead(s.disk, s.dir, Checkpoint{})
+	}
+	if head.Version > 0 {
+		// Badger takes a missing MANIFEST for a new database and deletes all tables.
+		if _, err := os.Stat(filepath.Join(s.badgerDir(), badger.ManifestFilename)); err != nil {
+			return head, s.damaged(head, "the database's MANIFEST is missing", err)
+		}
+	}
+	return head, nil
+}
+
+// verify compares what Badger holds at the good version with the head: the marker, the number of keys, and the sum over all of them.
+func (s *State) verify() error {
+	if s.good.Version == 0 {
+		return nil
+	}
+	marker, ok, err := s.Get(markerKey)
+	if err != nil {
+		return s.damaged(s.good, "the checkpoint's marker cannot be read", err)
+	}
+	if c, reason := decodeCheckpoint(marker); !ok || reason != "" || c != s.good {
+		return s.damaged(s.good, fmt.Sprintf("the checkpoint's marker is missing or another one (found version %d)", c.Version), nil)
+	}
+	found := Checkpoint{Version: s.good.Version, Seq: s.good.Seq}
+	err = s.Scan(nil, nil, false, func(k, v []byte) (bool, error) {
+		if k[0] != markerKey[0] {
+			found.Keys++
+			found.sum += pairSum(k, v)
+		}
+		return true, nil
+	})
+	if err != nil {
+		return s.damaged(s.good, "the database cannot be read", err)
+	}
+	switch {
+	case found.Keys != s.good.Keys:
+		return s.damaged(s.good, fmt.Sprintf("%d keys are there, %d must be", found.Keys, s.good.Keys), nil)
+	case found.sum != s.good.sum:
+		return s.damaged(s.good, "all keys are there, but not all values are what they were", nil)
+	}
+	return nil
+}
+
+func (s *State) damaged(head Checkpoint, reason string, err error) error {
+	return &StateError{Dir: s.dir, Head: head, Reason: reason, Err: err}
+}
+
+func (s *State) badgerDir() string { return filepath.Join(s.dir, "badger") }
+
+// badgerOptions are sized for keys of 17 bytes and values of about 100, and for a process that shares its memory with others.
+func (s *State) badgerOptions() badger.Options {
+	return badger.DefaultOptions(s.badgerDir()).
+		WithSyncWrites(true). // else a memtable that was rotated out but not yet flushed is not durable, and Sync does not reach it
+		WithCompression(options.None).
+		WithBlockCacheSize(0). // tables are mapped, the page cache is the cache
+		WithIndexCacheSize(0).
+		WithMetricsEnabled(false).
+		WithDetectConflicts(false). // one writer
+		WithNumMemtables(2).
+		WithNumCompactors(2).
+		WithMemTableSize(memTableBytes).
+		WithValueLogFileSize(16 << 20). // values stay in the tables; the value log is an empty mapped file
+		WithNumVersionsToKeep(1).       // above the discard timestamp all versions stay anyway
+		WithLogger(badgerLog{s.log})
+}
+
+// memTableBytes is half of Badger's default: a memtable is allocated whole, and up to three are in use.
+const memTableBytes = 32 << 20
+
+// Good is the last good checkpoint; false if there never was one.
+func (s *State) Good() (Checkpoint, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.good, s.good.Version > 0
+}
+
+// acquire pins the good version for a read.
+func (s *State) acquire() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, os.ErrClosed
+	}
+	s.readers[s.good.Version]++
+	return s.good.Version, nil
+}
+
+func (s *State) release(version uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.readers[version]--; s.readers[version] == 0 {
+		delete(s.readers, version)
+	}
+	if !s.closed {
+		s.discard()
+	}
+}
+
+// discard lets Badger drop what no one can ask for any more. It stays below the good version and below every read. mu is held.
+func (s *State) discard() {
+	if s.good.Version == 0 {
+		return
+	}
+	oldest := s.good.Version - 1
+	for v := range s.readers {
+		oldest = min(oldest, v)
+	}
+	s.db.SetDiscardTs(oldest)
+}
+
+// Size is what the state takes on disk, in bytes. Badger's logs are sparse files; what they really take is counted.
+func (s *State) Size() (bytes int64) { return allocatedBytes(s.dir) }
+
+// Close abandons an open draft and closes the database. Reads must have ended.
+func (s *State) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	err := guard(s.db.Close)
+	if err != nil {
+		err = fmt.Errorf("close series state: %w", err)
+	}
+	return errors.Join(err, s.lock.Unlock())
+}
+
+// SetAsideState moves a state directory that OpenState refused out of the way, keeping it, and returns its new name.
+func SetAsideState(dir string) (string, error) {
+	for n := 1; ; n++ {
+		to := fmt.Sprintf("%s.damaged-%d", filepath.Clean(dir), n)
+		if _, err := os.Lstat(to); err == nil {
+			continue
+		}
+		if err := os.Rename(dir, to); err != nil {
+			return "", fmt.Errorf("set series state aside: %w", err)
+		}
+		return to, disk{}.syncDir(filepath.Dir(to))
+	}
+}
+
+// guard turns a panic of Badger's in this goroutine into an error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("database panicked: %v", r)
+		}
+	}()
+	return f()
+}
+
+// badgerLog takes Badger's log lines: its chatter is debug, its errors are warnings, since what fails is returned as an error too.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(f string, a ...any)   { l.log.Warn(badgerLine(f, a)) }
+func (l badgerLog) Warningf(f string, a ...any) { l.log.Warn(badgerLine(f, a)) }
+func (l badgerLog) Infof(f string, a ...any)    { l.log.Debug(badgerLine(f, a)) }
+func (l badgerLog) Debugf(string, ...any)       {}

@@ -1,0 +1,213 @@
+package correct
+
+import "math"
+
+// takeBack tries the rise against the top of every debt. The best explanation,
+// or none, is taken, with all debts younger than it. It returns the growth to learn.
+func (e *enactor) takeBack() (growth, since float64, ok bool) {
+	cs := e.cs
+	best, bestOdds := -1, 0.0
+	hazard := float64(returnHazard)
+	if cs.Interleaved() {
+		hazard = returnHazardInterleaved
+	}
+	for i := range cs.debts {
+		d := &cs.debts[i]
+		if d.gap || e.p.Losses == Restore {
+			continue
+		}
+		odds := weighReturn(&e.step, d, hazard)
+		if d.open {
+			odds -= e.againstReset(d)
+		}
+		if odds > bestOdds {
+			best, bestOdds = i, odds
+		}
+		// It did not come back with this sample.
+		d.jitter += math.Log(1 - hazard)
+	}
+	if best < 0 {
+		return 0, 0, false
+	}
+	now := *cs.now()
+	held := now.out(e.step.prev)
+	d := cs.debts[best]
+	cs.remember(&cs.returns)
+	growth, since = e.step.raw-d.top, elapsed(d.prev, e.step.t)
+	var why findings
+	why.add(testReturn, bestOdds, e.step.raw-e.step.prev, growth, since)
+	for i := len(cs.debts) - 1; i >= best; i-- {
+		e.settled(&cs.debts[i], KindJitter, -cs.debts[i].amount, &why)
+	}
+	cs.debts = cs.debts[:best]
+	e.begin(d.offset, held)
+	if growth < 0 {
+		// A shallower dip: not known how far the trend is.
+		return e.step.pace.rate * since, since, true
+	}
+	return growth, since, true
+}
+
+// againstReset is how much likelier an undecided drop was a restart with a burst than a loss, given the rise.
+func (e *enactor) againstReset(d *debt) float64 {
+	s := &e.step
+	if !s.pace.known {
+		return 0
+	}
+	dt0 := elapsed(d.prev, d.t)
+	return max(0, d.sum+weighAfter(s.pace, d.value, dt0, s.raw-s.prev, s.dt))
+}
+
+// ageDebts counts one more sample for every debt and settles those that are too old as losses.
+func (e *enactor) ageDebts() {
+	cs := e.cs
+	limit := uint8(debtAge)
+	if cs.Interleaved() {
+		limit = debtAgeInterleaved
+	}
+	kept := cs.debts[:0]
+	for i := range cs.debts {
+		d := cs.debts[i]
+		if d.age++; d.age > limit && !d.open || d.age > debtAgeInterleaved {
+			cs.remember(&cs.losses)
+			e.settled(&d, KindLoss, 0, nil)
+			continue
+		}
+		kept = append(kept, d)
+	}
+	cs.debts = kept
+}
+
+// askAgain looks at the undecided drop with one more sample, and reports whether it was a full reset.
+func (e *enactor) askAgain(x, dt float64) bool {
+	d := e.undecided()
+	if d == nil {
+		return false
+	}
+	p := e.step.pace
+	var why findings
+	dt0 := elapsed(d.prev, d.t)
+	if !p.known {
+		if x == 0 && d.age <= debtAge {
+			return false // holds until the first increment
+		}
+		// This very increment is all that is known of the pace.
+		c := *e.c
+		c.learn(x, dt)
+		p = c.pace()
+		why.sum = d.base
+		why.regrowth(p, d.top, d.value, dt0, x/dt)
+		d.sum = why.sum
+		why = findings{}
+	}
+	why.add(testPrior, d.sum, 0, 0, 0)
+	odds := weighAfter(p, d.value, dt0, x, dt)
+	mean, _ := p.usual(dt)
+	why.add(testAfter, odds, x, dt, mean)
+	d.sum = why.sum
+	switch {
+	case d.sum >= clearOdds, d.age >= askSamples && d.sum > evenOdds:
+		e.lateFold(d, &why)
+		return true
+	case d.sum <= -clearOdds, d.age >= askSamples:
+		e.wasLoss(d, &why)
+	}
+	return false
+}
+
+func (e *enactor) undecided() *debt {
+	for i := range e.cs.debts {
+		if e.cs.debts[i].open {
+			return &e.cs.debts[i]
+		}
+	}
+	return nil
+}
+
+// closeOpen decides what is undecided when another drop comes.
+func (e *enactor) closeOpen() {
+	d := e.undecided()
+	if d == nil {
+		return
+	}
+	var why findings
+	why.add(testPrior, d.sum, 0, 0, 0)
+	if d.sum > evenOdds {
+		e.lateFold(d, &why)
+		return
+	}
+	e.wasLoss(d, &why)
+}
+
+// lateFold turns an undecided drop into the full reset that it was: what it
+// took away comes on top, all that has been put back so far stays.
+func (e *enactor) lateFold(d *debt, why *findings) {
+	cs := e.cs
+	now := *cs.now()
+	held := now.out(e.step.prev)
+	was := *d
+	cs.remember(&cs.resets)
+	older := cs.debts
+	for i := range older {
+		if older[i].t != was.t {
+			e.settled(&older[i], KindLoss, 0, nil)
+		}
+	}
+	cs.debts = cs.debts[:0]
+	e.settled(&was, KindReset, was.top-was.amount, why)
+	if e.p.Resets == PassResets {
+		e.beginFree()
+		return
+	}
+	e.begin(was.offset+was.top, held)
+	cs.now().folded = true
+}
+
+// wasLoss closes the question whether an undecided drop was a full reset. It may still come back.
+func (e *enactor) wasLoss(d *debt, why *findings) {
+	d.open = false
+	if e.p.Losses != Restore && !d.gap {
+		return
+	}
+	e.cs.remember(&e.cs.losses)
+	e.settled(d, KindLoss, 0, why)
+	kept := e.cs.debts[:0]
+	for _, o := range e.cs.debts {
+		if o.t != d.t {
+			kept = append(kept, o)
+		}
+	}
+	e.cs.debts = kept
+}
+
+// glitchOdds: a fold is rarely wrong. Only a clear return to the old trend revokes it.
+const glitchOdds = -3
+
+// revokeFold tries whether the last fold was a glitch: the very next sample is
+// on the old trend again, and that fits better than a burst after a restart.
+func (e *enactor) revokeFold() bool {
+	cs, s := e.cs, &e.step
+	f := cs.fold
+	cs.fold.set = false
+	if !f.set || s.raw < f.top || !s.pace.known || f.t != s.prevT {
+		return false
+	}
+	since := elapsed(f.prev, s.t)
+	g, x := s.raw-f.top, s.raw-s.prev
+	p := s.pace
+	burst := logSum(p.step(x, s.dt), math.Log(burstWeight)+spread(x, p.unit, burstReach*(p.rate*s.dt+p.unit)))
+	prior := glitchOdds + math.Log((float64(cs.returns)+1)/(float64(cs.resets)))
+	odds := prior + p.plain(g, since) - burst
+	if odds <= 0 {
+		return false
+	}
+	now := *cs.now()
+	held := now.out(s.prev)
+	cs.remember(&cs.returns)
+	var why findings
+	why.add(testReturn, odds, x, g, since)
+	e.log = append(e.log, Correction{Kind: KindGlitch, T: s.t, PrevT: s.prevT, Prev: s.prev, Raw: s.raw, Amount: f.offset - now.offset,
+		FalseIncrease: f.top, Settles: f.t, Evidence: why.words()})
+	e.begin(f.offset, held)
+	return true
+}

@@ -1,0 +1,170 @@
+package correct
+
+// enactor applies verdicts about one sample to its counter.
+type enactor struct {
+	c    *Counter
+	cs   *Case
+	p    Policy
+	s    Sample
+	step step
+	log  []Correction
+}
+
+// run takes the sample: what is open is settled first where it can be, then the
+// sample itself is judged, and at last the counter moves on to it.
+func (e *enactor) run() {
+	if e.s.V < e.step.prev {
+		e.drop()
+	} else {
+		e.rise()
+	}
+	e.c.ST = e.s.ST
+}
+
+func (e *enactor) drop() {
+	if e.cs == nil {
+		e.cs = newCase(e.c)
+	}
+	e.cs.fold.set = false
+	e.ageDebts()
+	e.closeOpen()
+	e.enact(judgeDrop(&e.step, e.c, e.cs, e.p))
+	e.c.move(e.s.T, e.s.V)
+}
+
+func (e *enactor) rise() {
+	if v, ok := judgeRise(&e.step, e.cs); ok {
+		if e.cs == nil {
+			e.cs = newCase(e.c)
+		}
+		e.cs.fold.set = false
+		e.enact(v)
+		e.c.move(e.s.T, e.s.V)
+		return
+	}
+	x, dt := e.step.raw-e.step.prev, e.step.dt
+	if e.cs != nil {
+		if e.revokeFold() {
+			e.c.move(e.s.T, e.s.V)
+			return
+		}
+		if g, since, ok := e.takeBack(); ok {
+			e.c.step(e.s.T, e.s.V, g, since)
+			return
+		}
+		e.ageDebts()
+		if e.askAgain(x, dt) {
+			e.c.move(e.s.T, e.s.V) // the step after a restart may be a burst's: not learned
+			return
+		}
+	}
+	e.c.step(e.s.T, e.s.V, x, dt)
+}
+
+// enact applies a verdict about this sample.
+func (e *enactor) enact(v verdict) {
+	cs, s := e.cs, &e.step
+	now := *cs.now()
+	held := now.out(s.prev)
+	d := s.prev - s.raw
+	c := Correction{Kind: v.kind, T: s.t, PrevT: s.prevT, Prev: s.prev, Raw: s.raw, FalseIncrease: s.raw, Evidence: v.found.words()}
+	switch v.action {
+	case actHold:
+		e.begin(now.offset, held)
+	case actFold:
+		c.FalseIncrease = 0
+		if v.kind == KindHiddenReset {
+			c.FalseIncrease = -s.prev
+		}
+		e.foldFrom(now.offset, s.prev, held, v.kind)
+	case actLoss:
+		cs.remember(&cs.losses)
+		e.begin(now.offset+d+e.imputed(), held)
+	case actDebt, actAsk:
+		extra := 0.0
+		if v.action == actDebt {
+			extra = e.imputed()
+		}
+		e.begin(now.offset+d+extra, held)
+		e.owe(debt{t: s.t, prev: s.prevT, top: s.prev, value: s.raw, amount: d + extra, offset: now.offset, jitter: v.jitter, open: v.action == actAsk, gap: s.gap, base: v.base, sum: v.found.sum})
+		c.Pending = true
+	case actWrap:
+		c.FalseIncrease = s.prev - v.amount
+		e.begin(now.offset+v.amount, held)
+		e.settleAll()
+	case actReanchor:
+		c.FalseIncrease = s.raw - s.prev
+		e.settleAll()
+		e.begin(now.offset-(s.raw-s.prev), held)
+		cs.now().folded = true
+	}
+	c.Amount = cs.now().offset - now.offset
+	e.log = append(e.log, c)
+}
+
+// foldFrom enacts a full reset from raw value top.
+func (e *enactor) foldFrom(offset, top, held float64, kind Kind) {
+	cs := e.cs
+	e.settleAll()
+	if kind == KindReset {
+		cs.remember(&cs.resets)
+	}
+	if e.p.Resets == PassResets && kind == KindReset {
+		e.beginFree()
+		return
+	}
+	if kind == KindReset {
+		cs.fold = fold{t: e.step.t, prev: e.step.prevT, top: top, offset: offset, set: true}
+	}
+	e.begin(offset+top, held)
+	cs.now().folded = true
+}
+
+// begin opens an epoch with this sample; floor is what went out last.
+func (e *enactor) begin(offset, floor float64) {
+	e.cs.begin(epoch{from: e.step.t, prev: e.step.prevT, offset: offset, floor: floor, folded: e.cs.now().folded})
+}
+
+// beginFree lets a reset out as it is.
+func (e *enactor) beginFree() {
+	e.cs.begin(epoch{from: e.step.t, prev: e.step.prevT, free: true})
+}
+
+// imputed is the usual growth of this step, when the rule wants it in the place of what a loss hides.
+func (e *enactor) imputed() float64 {
+	if !e.p.Impute || !e.step.pace.known {
+		return 0
+	}
+	return e.step.pace.rate * e.step.dt
+}
+
+func (e *enactor) owe(d debt) {
+	if old, full := e.cs.owe(d); full {
+		e.settled(&old, KindLoss, 0, nil)
+		e.cs.remember(&e.cs.losses)
+	}
+}
+
+// settled logs that a debt is decided.
+func (e *enactor) settled(d *debt, k Kind, amount float64, why *findings) {
+	s := &e.step
+	c := Correction{Kind: k, T: s.t, PrevT: s.prevT, Prev: s.prev, Raw: s.raw, Amount: amount, Settles: d.t}
+	switch k {
+	case KindJitter:
+		c.FalseIncrease = d.top - d.value // raw grew back what it had dipped by
+	case KindReset:
+		c.FalseIncrease = -d.value // the drop's was no false increase after all
+	}
+	if why != nil {
+		c.Evidence = why.words()
+	}
+	e.log = append(e.log, c)
+}
+
+// settleAll closes all debts as losses: their raw level is gone.
+func (e *enactor) settleAll() {
+	for i := range e.cs.debts {
+		e.settled(&e.cs.debts[i], KindLoss, 0, nil)
+	}
+	e.cs.debts = e.cs.debts[:0]
+}

@@ -1,0 +1,69 @@
+// Command relay is Pawl: a Prometheus remote-write relay whose counters only
+// turn forward.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	promslogflag "github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2 // wrong usage or configuration
+)
+
+func main() { os.Exit(realMain(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// usageError is a wrong command line or configuration: nothing was started.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func realMain(args []string, stdout, stderr io.Writer) int {
+	app := kingpin.New("relay", "Pawl takes Prometheus remote write in, turns broken counters into series that only move forward, and forwards them.")
+	app.HelpFlag.Short('h')
+	app.UsageWriter(stdout)
+	app.ErrorWriter(stderr)
+	app.Version(version.Print("relay"))
+	app.VersionFlag.Short('v')
+	terminated := -1
+	app.Terminate(func(code int) { terminated = code })
+	logging := &promslog.Config{Writer: stderr}
+	promslogflag.AddFlags(app, logging)
+
+	commands := []command{runCommand(app), checkCommand(app, stdout), demoCommand(app, stdout)}
+	chosen, err := app.Parse(args)
+	if terminated >= 0 {
+		return terminated // --help, --version
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "relay: error: %v, try --help\n", err)
+		return exitUsage
+	}
+	log := promslog.New(logging)
+	for _, c := range commands {
+		if c.name != chosen {
+			continue
+		}
+		err := c.do(log)
+		var usage usageError
+		switch {
+		case errors.As(err, &usage):
+			fmt.Fprintf(stderr, "relay: %v\n", err)
+			return exitUsage
+		case err != nil:
+			log.Error("the relay failed", "err", err)
+			return exitFailed
+		}
+		return 0
+	}
+	panic("BUG: command " + chosen + " is declared and not known")
+}

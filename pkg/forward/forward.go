@@ -1,0 +1,250 @@
+// Package forward sends corrected batches to the one upstream: in parallel,
+// in order per series, again and again until the upstream has them or refuses
+// them for good.
+//
+// Its contract: every Item given to Run's channel is encoded, sent and then
+// counted in the Mark, once the upstream acknowledged it, or once it stands in
+// the rejected store. An Item is sent only when every batch up to Item.After
+// is counted, so two batches that share a series never overtake one another,
+// not even when one of them is retried.
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/relabel"
+
+	"pawl/pkg/rewrite"
+	"pawl/pkg/store"
+)
+
+// Item is one batch on its way to the upstream.
+type Item struct {
+	Seq   uint64         // its place in the journal
+	After uint64         // the last earlier batch that it shares a series with, 0 for none
+	Time  int64          // when it was received, ms
+	Batch *rewrite.Batch // corrected; the forwarder encodes it
+	Done  func()         // called once when the batch is no longer needed; may be nil
+}
+
+// Rejecter keeps what the upstream refused for good.
+type Rejecter interface {
+	Add(store.Rejected) error
+}
+
+// Forwarder is the way to the upstream.
+type Forwarder struct {
+	upstream atomic.Pointer[upstream]
+	mark     *Mark
+	rejected Rejecter
+	log      *slog.Logger
+	metrics  *metrics
+	health   health
+}
+
+// upstream is one configuration of the upstream; a reload swaps it whole.
+type upstream struct {
+	client  *client
+	relabel []*relabel.Config
+	version rewrite.Version
+	backoff backoff
+}
+
+// Options are what a Forwarder is made of.
+type Options struct {
+	Upstream     *config.RemoteWriteConfig
+	TenantHeader string // the header that carries the tenant, "" for none
+	UserAgent    string
+	Mark         *Mark
+	Rejected     Rejecter
+	Logger       *slog.Logger
+	Registerer   prometheus.Registerer
+}
+
+// New makes a forwarder; it connects to nothing yet.
+func New(o Options) (*Forwarder, error) {
+	f := &Forwarder{
+		mark: o.Mark, rejected: o.Rejected, log: o.Logger,
+		metrics: newMetrics(o.Registerer),
+	}
+	if err := f.Configure(o.Upstream, o.TenantHeader, o.UserAgent); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Configure puts another upstream configuration in force from the next
+// attempt on. On an error the old one stays.
+func (f *Forwarder) Configure(rc *config.RemoteWriteConfig, tenantHeader, userAgent string) error {
+	c, err := newClient(rc, tenantHeader, userAgent)
+	if err != nil {
+		return fmt.Errorf("make a client for the upstream %s: %w", rc.URL.Redacted(), err)
+	}
+	old := f.upstream.Swap(&upstream{
+		client: c, relabel: rc.WriteRelabelConfigs, version: c.version,
+		backoff: backoff{min: time.Duration(rc.QueueConfig.MinBackoff), max: time.Duration(rc.QueueConfig.MaxBackoff)},
+	})
+	if old != nil {
+		old.client.http.CloseIdleConnections()
+	}
+	return nil
+}
+
+// Run sends what comes in with the given number of workers until in is closed,
+// or ctx is done. What it had not delivered by then is not counted in the
+// Mark, so the journal still holds it. The error, if any, is final: the
+// rejected store could not be written.
+func (f *Forwarder) Run(ctx context.Context, in <-chan Item, workers int) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			var scratch []byte
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case it, ok := <-in:
+					if !ok {
+						return
+					}
+					var err error
+					if scratch, err = f.deliver(ctx, it, scratch); err != nil {
+						stop(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// deliver is the whole way of one batch: encode, wait for its turn, send,
+// count. It returns the scratch buffer for the next one. A batch that waits
+// while the configuration changes is encoded anew.
+func (f *Forwarder) deliver(ctx context.Context, it Item, scratch []byte) ([]byte, error) {
+	for {
+		up := f.upstream.Load()
+		body, kept := f.encode(it, up, scratch)
+		if !sameMemory(body, it.Batch.Compressed) {
+			scratch = body[:0]
+		}
+		if kept == (rewrite.Counts{}) {
+			f.settle(it)
+			return scratch, nil
+		}
+		if f.mark.Wait(ctx, it.After) != nil {
+			return scratch, nil
+		}
+		ans, ok := f.sendUntilSettled(ctx, it, up, body, kept)
+		switch {
+		case ctx.Err() != nil && !ok:
+			return scratch, nil
+		case !ok:
+			continue
+		case ans.verdict == refused:
+			if err := f.reject(it, body, up.version, kept, ans); err != nil {
+				return scratch, err
+			}
+		default:
+			f.metrics.delivered(kept)
+			f.metrics.delay.Observe(time.Since(time.UnixMilli(it.Time)).Seconds())
+		}
+		f.settle(it)
+		return scratch, nil
+	}
+}
+
+// encode makes the request body for the upstream as it is configured now.
+func (f *Forwarder) encode(it Item, up *upstream, scratch []byte) ([]byte, rewrite.Counts) {
+	began := time.Now()
+	body, kept, err := it.Batch.Encode(scratch[:0], up.version, up.relabel)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: batch %d was accepted and cannot be encoded: %v", it.Seq, err))
+	}
+	f.metrics.encode.Observe(time.Since(began).Seconds())
+	f.metrics.droppedExemplars.Add(float64(it.Batch.DroppedExemplars()))
+	return body, kept
+}
+
+// sameMemory tells whether two slices begin at the same byte.
+func sameMemory(a, b []byte) bool {
+	return cap(a) > 0 && cap(b) > 0 && unsafe.SliceData(a) == unsafe.SliceData(b)
+}
+
+// settle counts a batch that needs no more work.
+func (f *Forwarder) settle(it Item) {
+	f.mark.Done(it.Seq)
+	if it.Done != nil {
+		it.Done()
+	}
+}
+
+// sendUntilSettled repeats a batch until the upstream took it or refused it
+// for good; false when ctx ended or another configuration came first.
+func (f *Forwarder) sendUntilSettled(ctx context.Context, it Item, up *upstream, body []byte, kept rewrite.Counts) (answer, bool) {
+	f.health.inFlight.Add(1)
+	defer f.health.inFlight.Add(-1)
+	for attempt := 0; ; attempt++ {
+		began := time.Now()
+		ans := up.client.send(ctx, it.Batch.Tenant, body, kept, attempt)
+		f.metrics.send.WithLabelValues(ans.verdict.String()).Observe(time.Since(began).Seconds())
+		switch ans.verdict {
+		case taken:
+			if f.health.ok() {
+				f.log.Info("upstream takes batches", "url", up.client.display)
+			}
+			if ans.note != "" {
+				f.log.Warn("upstream took a batch, but not all of it", "batch", it.Seq, "answer", ans.note)
+			}
+			return ans, true
+		case refused:
+			return ans, true
+		}
+		if ctx.Err() != nil || f.upstream.Load() != up {
+			return ans, false
+		}
+		wait := up.backoff.after(attempt, ans.retryAfter)
+		if f.health.failed(ans.err) {
+			f.log.Warn("upstream does not take batches; they wait in the journal and are retried",
+				"url", up.client.display, "batch", it.Seq, "attempt", attempt+1, "retry_in", wait.Round(time.Millisecond), "err", ans.err)
+		}
+		f.metrics.retries.Inc()
+		select {
+		case <-ctx.Done():
+			return ans, false
+		case <-time.After(wait):
+		}
+	}
+}
+
+// reject puts a batch that the upstream refused for good into the rejected
+// store; it is durable there before it counts as settled.
+func (f *Forwarder) reject(it Item, body []byte, v rewrite.Version, kept rewrite.Counts, ans answer) error {
+	f.log.Error("upstream refused a batch for good; it is kept in the rejected store (GET /api/v1/rejected)",
+		"batch", it.Seq, "status", ans.status, "samples", kept.Samples+kept.Histograms, "answer", ans.err)
+	err := f.rejected.Add(store.Rejected{
+		Time: time.Now().UnixMilli(), Tenant: it.Batch.Tenant, Version: uint8(v), Status: ans.status,
+		Answer: ans.body, Samples: uint32(kept.Samples + kept.Histograms), Body: body,
+	})
+	if err != nil {
+		return fmt.Errorf("keep the refused batch %d: %w", it.Seq, err)
+	}
+	f.metrics.rejected(kept)
+	return nil
+}

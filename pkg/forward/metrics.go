@@ -1,0 +1,59 @@
+package forward
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"pawl/pkg/rewrite"
+)
+
+// metrics are what a Forwarder tells about itself.
+type metrics struct {
+	samples          *prometheus.CounterVec // by outcome and type
+	batches          *prometheus.CounterVec
+	retries          prometheus.Counter
+	droppedExemplars prometheus.Counter
+	encode           prometheus.Histogram
+	send             *prometheus.HistogramVec
+	delay            prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	buckets := prometheus.ExponentialBuckets(0.0005, 2, 16) // 0.5 ms … 16 s
+	m := &metrics{
+		samples: f.NewCounterVec(prometheus.CounterOpts{Name: "pawl_forwarded_total",
+			Help: "Samples, native histograms, exemplars and metadata entries settled with the upstream, by outcome (delivered, rejected)."}, []string{"type", "outcome"}),
+		batches: f.NewCounterVec(prometheus.CounterOpts{Name: "pawl_forwarded_batches_total",
+			Help: "Batches settled with the upstream, by outcome (delivered, rejected)."}, []string{"outcome"}),
+		retries: f.NewCounter(prometheus.CounterOpts{Name: "pawl_forward_retries_total",
+			Help: "Attempts to send a batch that failed and are made again."}),
+		droppedExemplars: f.NewCounter(prometheus.CounterOpts{Name: "pawl_forward_exemplars_dropped_total",
+			Help: "Exemplars left out because remote write 2.0 receivers refuse an exemplar without a sample in the same request."}),
+		encode: f.NewHistogram(prometheus.HistogramOpts{Name: "pawl_encode_duration_seconds",
+			Help: "Time to patch, splice or transcode a batch.", Buckets: prometheus.ExponentialBuckets(0.000005, 4, 10)}),
+		send: f.NewHistogramVec(prometheus.HistogramOpts{Name: "pawl_send_duration_seconds",
+			Help: "Time of one attempt to send a batch, by result (ok, retry, held, refused).", Buckets: buckets}, []string{"result"}),
+		delay: f.NewHistogram(prometheus.HistogramOpts{Name: "pawl_delivery_delay_seconds",
+			Help: "Time from receiving a batch to the upstream's acknowledgement.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 20)}),
+	}
+	// Every series exists from the start, so that increase() sees the first event.
+	for _, outcome := range []string{"delivered", "rejected"} {
+		m.count(outcome, rewrite.Counts{}, 0)
+	}
+	for _, v := range []verdict{taken, retry, held, refused} {
+		m.send.WithLabelValues(v.String())
+	}
+	return m
+}
+
+func (m *metrics) count(outcome string, c rewrite.Counts, batches float64) {
+	m.samples.WithLabelValues("sample", outcome).Add(float64(c.Samples))
+	m.samples.WithLabelValues("histogram", outcome).Add(float64(c.Histograms))
+	m.samples.WithLabelValues("exemplar", outcome).Add(float64(c.Exemplars))
+	m.samples.WithLabelValues("metadata", outcome).Add(float64(c.Metadata))
+	m.batches.WithLabelValues(outcome).Add(batches)
+}
+
+func (m *metrics) delivered(c rewrite.Counts) { m.count("delivered", c, 1) }
+func (m *metrics) rejected(c rewrite.Counts)  { m.count("rejected", c, 1) }

@@ -1,0 +1,164 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"pawl/pkg/config"
+	"pawl/pkg/store"
+)
+
+// rejectedBytes bounds the rejected store, in bytes; the oldest go first.
+const rejectedBytes = 256 << 20
+
+// spaceEvery is how often the free space is looked at.
+const spaceEvery = time.Second
+
+// disk is everything under the storage path, opened together.
+type disk struct {
+	path     string
+	log      *slog.Logger
+	lock     *store.Lock
+	journal  *store.Journal
+	state    *store.State
+	rejected *store.RejectedLog
+	ballast  *store.Ballast
+	short    atomic.Pointer[error] // why the disk takes no more, nil when it does
+}
+
+func openDisk(o Options) (*disk, error) {
+	d := &disk{path: o.StoragePath, log: o.Logger}
+	if err := d.open(o); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the storage at %s: %w", o.StoragePath, err), d.close())
+	}
+	return d, nil
+}
+
+func (d *disk) open(o Options) (err error) {
+	if err = os.MkdirAll(d.path, 0o750); err != nil {
+		return err
+	}
+	if d.lock, err = store.LockPath(d.path); err != nil {
+		return err
+	}
+	if err = d.makeRoom(o.Config.Storage); err != nil {
+		return err
+	}
+	j := o.Config.Journal
+	d.journal, err = store.OpenJournal(filepath.Join(d.path, "journal"), store.JournalOptions{
+		MaxBytes: int64(j.MaxBytes), Sync: j.Sync.Always(), SyncInterval: time.Duration(j.Sync.Interval), Logger: o.Logger, Registerer: o.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	if d.state, err = store.OpenState(filepath.Join(d.path, "state"), o.Logger, o.Registry); err != nil {
+		return err
+	}
+	d.rejected, err = store.OpenRejected(filepath.Join(d.path, "rejected"), rejectedBytes, o.Logger)
+	return err
+}
+
+// makeRoom gives the ballast up when the disk is short of space: Badger needs
+// some to start at all.
+func (d *disk) makeRoom(s config.Storage) error {
+	d.ballast = store.NewBallast(d.path, int64(s.BallastBytes))
+	free, _, err := store.FreeSpace(d.path)
+	if err != nil || free >= int64(s.MinFreeBytes) || d.ballast.Held() == 0 {
+		return err
+	}
+	d.log.Warn("the disk is short of space; the ballast is given up for this start", "free_bytes", free, "ballast_bytes", d.ballast.Held())
+	return d.ballast.Release()
+}
+
+// refill takes the ballast's space when there is plenty.
+func (d *disk) refill(s config.Storage, free int64) {
+	want := int64(s.BallastBytes)
+	if d.ballast.Held() >= want || free < int64(s.MinFreeBytes)+2*want {
+		return
+	}
+	if err := d.ballast.Fill(); err != nil {
+		d.log.Warn("cannot fill the ballast; it is tried again", "err", err)
+	}
+}
+
+func (d *disk) good() store.Checkpoint {
+	c, _ := d.state.Good()
+	return c
+}
+
+// close closes what is open, in the order against opening.
+func (d *disk) close() error {
+	var errs []error
+	if d.rejected != nil {
+		errs = append(errs, d.rejected.Close())
+	}
+	if d.state != nil {
+		errs = append(errs, d.state.Close())
+	}
+	if d.journal != nil {
+		errs = append(errs, d.journal.Close())
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// watch keeps an eye on the free space until ctx is done.
+func (d *disk) watch(ctx context.Context, current func() *config.Config) error {
+	tick := time.NewTicker(spaceEvery)
+	defer tick.Stop()
+	for {
+		d.look(current().Storage)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// look compares the free space with the watermarks: Badger dies of a full
+// disk, so writes are refused before it is full.
+func (d *disk) look(s config.Storage) {
+	free, used, err := store.FreeSpace(d.path)
+	var short error
+	switch {
+	case err != nil:
+		d.log.Warn("cannot tell how full the disk is", "path", d.path, "err", err)
+	case free < int64(s.MinFreeBytes):
+		short = fmt.Errorf("only %d bytes are free at %s, %d are kept free (storage.min_free_bytes); make room", free, d.path, int64(s.MinFreeBytes))
+	case used > float64(s.MaxUsedPercent):
+		short = fmt.Errorf("the disk at %s is %.1f %% full, %d %% are allowed (storage.max_used_percent); make room", d.path, used, s.MaxUsedPercent)
+	}
+	if short == nil && err == nil {
+		d.refill(s, free)
+	}
+	was := d.pressure()
+	if short == nil {
+		d.short.Store(nil)
+	} else {
+		d.short.Store(&short)
+	}
+	if (was == nil) != (short == nil) {
+		if short != nil {
+			d.log.Error("the disk is short of space; writes are answered with 503", "err", short)
+		} else {
+			d.log.Info("the disk has space again; writes are accepted")
+		}
+	}
+}
+
+// pressure is why the disk takes nothing now, or nil.
+func (d *disk) pressure() error {
+	if p := d.short.Load(); p != nil {
+		return *p
+	}
+	return nil
+}

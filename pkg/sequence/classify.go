@@ -1,0 +1,217 @@
+package sequence
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"pawl/pkg/config"
+	"pawl/pkg/correct"
+	"pawl/pkg/rewrite"
+)
+
+// What the sender says of a metric; the numbers are remote write 2.0's
+// (io.prometheus.write.v2.Metadata.MetricType).
+const (
+	typeUnknown        = rewrite.MetricType(0)
+	typeCounter        = rewrite.MetricType(1)
+	typeGauge          = rewrite.MetricType(2)
+	typeHistogram      = rewrite.MetricType(3)
+	typeGaugeHistogram = rewrite.MetricType(4)
+	typeSummary        = rewrite.MetricType(5)
+	typeInfo           = rewrite.MetricType(6)
+	typeStateset       = rewrite.MetricType(7)
+)
+
+// family is what is known of a metric family of one tenant, beside its series.
+type family struct {
+	Type    rewrite.MetricType `json:"type,omitempty"`
+	Changes uint8              `json:"changes,omitempty"` // how often its type changed
+	Buckets bool               `json:"buckets,omitempty"` // has series name_bucket with le
+	Summary bool               `json:"summary,omitempty"` // has series with quantile
+}
+
+// maxTypeChanges: two targets that give one name different types would turn
+// it over for ever; after so many changes nobody is believed.
+const maxTypeChanges = 4
+
+// typeIs is the type that the family's metadata gives, if it can be believed.
+func (f family) typeIs() rewrite.MetricType {
+	if f.Changes > maxTypeChanges {
+		return typeUnknown
+	}
+	return f.Type
+}
+
+// rule is one compiled item of correct.rules.
+type rule struct {
+	matchers []*labels.Matcher
+	typ      string // counter, gauge, auto
+	policy   uint16
+}
+
+// classifier decides which series are counters, from the configured rules,
+// from metadata, and from names that show two signs (CORRECTION.md, "What
+// counts as a counter").
+type classifier struct {
+	rules    []rule
+	policies []correct.Policy // policies[0] is the default
+	families map[string]family
+	changed  map[string]struct{} // families to be written with the next checkpoint
+	gen      uint32              // moves when anything moved that a decision rests on
+}
+
+func newClassifier() *classifier {
+	return &classifier{
+		policies: []correct.Policy{{}}, families: map[string]family{}, changed: map[string]struct{}{}, gen: 1,
+	}
+}
+
+// adopt puts rules in force.
+func (c *classifier) adopt(cfg config.Correct) {
+	c.rules, c.policies = nil, []correct.Policy{{}}
+	for _, r := range cfg.Rules {
+		c.rules = append(c.rules, rule{matchers: r.Matchers, typ: r.Type, policy: uint16(len(c.policies))})
+		c.policies = append(c.policies, policyOf(r))
+	}
+	c.gen++
+}
+
+func policyOf(r config.Rule) correct.Policy {
+	p := correct.Policy{Impute: r.Impute, Wrap: uint8(r.Wrap)}
+	if r.Resets == "pass" {
+		p.Resets = correct.PassResets
+	}
+	switch r.Losses {
+	case "restore":
+		p.Losses = correct.Restore
+	case "hold":
+		p.Losses = correct.Hold
+	}
+	return p
+}
+
+// decision is what a series is and who said so.
+type decision struct {
+	counter bool
+	policy  uint16
+	source  string // rule, metadata, name, none
+}
+
+// decide looks at series i of a batch.
+func (c *classifier) decide(b *rewrite.Batch, i int) decision {
+	return c.decideBy(b.Tenant, b.Series[i].Type, labelsOf{name: b.Name(i), le: b.Label(i, "le"), quantile: b.Label(i, "quantile"),
+		all: func() labels.Labels { return b.Labels(i) }})
+}
+
+// labelsOf are the labels that a decision looks at.
+type labelsOf struct {
+	name, le, quantile []byte
+	all                func() labels.Labels
+}
+
+func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l labelsOf) decision {
+	typ, policy := "auto", uint16(0)
+	if len(c.rules) > 0 {
+		all := l.all()
+		for _, r := range c.rules {
+			if Matches(r.matchers, all) {
+				typ, policy = r.typ, r.policy
+				break
+			}
+		}
+	}
+	switch typ {
+	case "counter":
+		return decision{counter: true, policy: policy, source: "rule"}
+	case "gauge":
+		return decision{policy: policy, source: "rule"}
+	}
+	counter, source := c.auto(tenant, told, l)
+	return decision{counter: counter, policy: policy, source: source}
+}
+
+// auto decides by metadata, then by name.
+func (c *classifier) auto(tenant string, told rewrite.MetricType, l labelsOf) (counter bool, source string) {
+	name := l.name
+	base, suffix := split(name)
+	if told == typeUnknown {
+		told = c.families[familyKey(tenant, name)].typeIs()
+	}
+	if told == typeUnknown && suffix != "" {
+		told = c.families[familyKey(tenant, base)].typeIs()
+	}
+	switch told {
+	case typeCounter:
+		return suffix != "_created", "metadata"
+	case typeGauge, typeGaugeHistogram, typeInfo, typeStateset:
+		return false, "metadata"
+	case typeHistogram:
+		return suffix == "_count" || suffix == "_sum" || suffix == "_bucket" && l.le != nil, "metadata"
+	case typeSummary:
+		return suffix == "_count" || suffix == "_sum", "metadata"
+	}
+	switch suffix {
+	case "_total":
+		return true, "name"
+	case "_bucket":
+		return l.le != nil, "name"
+	case "_count", "_sum":
+		f := c.families[familyKey(tenant, base)]
+		return f.Buckets || f.Summary, "name"
+	}
+	return false, "none"
+}
+
+// split takes a name apart at the suffixes that mean something.
+func split(name []byte) (base []byte, suffix string) {
+	for _, s := range [...]string{"_total", "_bucket", "_count", "_sum", "_created"} {
+		if len(name) > len(s) && bytes.HasSuffix(name, []byte(s)) {
+			return name[:len(name)-len(s)], s
+		}
+	}
+	return name, ""
+}
+
+// notice learns from a series seen for the first time that its family has
+// buckets or quantiles, which makes counters of its _count and _sum.
+func (c *classifier) notice(b *rewrite.Batch, i int) {
+	name := b.Name(i)
+	if base, suffix := split(name); suffix == "_bucket" && b.Label(i, "le") != nil {
+		c.update(familyKey(b.Tenant, base), func(f *family) { f.Buckets = true })
+	} else if suffix == "" && b.Label(i, "quantile") != nil {
+		c.update(familyKey(b.Tenant, name), func(f *family) { f.Summary = true })
+	}
+}
+
+// learn takes metadata in.
+func (c *classifier) learn(tenant string, metadata []rewrite.Metadata) {
+	for _, m := range metadata {
+		if m.Type == typeUnknown {
+			continue
+		}
+		c.update(familyKey(tenant, []byte(m.Family)), func(f *family) {
+			if f.Type != m.Type {
+				f.Changes = min(f.Changes+1, maxTypeChanges+1)
+			}
+			f.Type = m.Type
+		})
+	}
+}
+
+func (c *classifier) update(key string, change func(*family)) {
+	was := c.families[key]
+	now := was
+	change(&now)
+	if now.Changes > maxTypeChanges {
+		now.Type = was.Type // it would turn over for ever, and with it the generation
+	}
+	if now != was {
+		c.families[key] = now
+		c.changed[key] = struct{}{}
+		c.gen++
+	}
+}
+
+func familyKey(tenant string, name []byte) string { return fmt.Sprintf("%s\x00%s", tenant, name) }

@@ -1,0 +1,70 @@
+package sequence
+
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"pawl/pkg/correct"
+	"pawl/pkg/rewrite"
+)
+
+// metrics are what the sequencer tells about itself.
+type metrics struct {
+	sync, group, checkpointWrite prometheus.Histogram
+	readBack                     prometheus.Counter
+	samples, changed, dropped    prometheus.Counter
+	corrections                  [kindSlots]prometheus.Counter
+	falseIncrease                prometheus.Counter
+	series                       prometheus.Gauge
+	checkpoints                  prometheus.Counter
+	lastCheckpoint               prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	m := &metrics{
+		sync: f.NewHistogram(prometheus.HistogramOpts{Name: "pawl_journal_append_duration_seconds",
+			Help: "Time to write one group of requests to the journal and sync it.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
+		group: f.NewHistogram(prometheus.HistogramOpts{Name: "pawl_journal_group_requests",
+			Help: "Requests that were made durable by one sync.", Buckets: prometheus.ExponentialBuckets(1, 2, 10)}),
+		checkpointWrite: f.NewHistogram(prometheus.HistogramOpts{Name: "pawl_checkpoint_write_duration_seconds",
+			Help: "Time to write the changed series to disk.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}),
+		readBack: f.NewCounter(prometheus.CounterOpts{Name: "pawl_journal_read_back_total",
+			Help: "Requests read back from the journal because the writer was behind, or after a start."}),
+		samples: f.NewCounter(prometheus.CounterOpts{Name: "pawl_applied_samples_total",
+			Help: "Samples and native histograms applied to the series, replays after a start included."}),
+		changed: f.NewCounter(prometheus.CounterOpts{Name: "pawl_changed_samples_total",
+			Help: "Samples forwarded with another value than they came with."}),
+		dropped: f.NewCounter(prometheus.CounterOpts{Name: "pawl_duplicate_samples_total",
+			Help: "Samples not forwarded because their series already has another value at that timestamp."}),
+		falseIncrease: f.NewCounter(prometheus.CounterOpts{Name: "pawl_false_increase_total",
+			Help: "Sum of the increase that PromQL would have shown over the raw samples and that never happened."}),
+		series: f.NewGauge(prometheus.GaugeOpts{Name: "pawl_series",
+			Help: "Series known, counters or not; updated with each checkpoint."}),
+		checkpoints: f.NewCounter(prometheus.CounterOpts{Name: "pawl_checkpoints_total",
+			Help: "Checkpoints declared good."}),
+		lastCheckpoint: f.NewGauge(prometheus.GaugeOpts{Name: "pawl_last_checkpoint_timestamp_seconds",
+			Help: "When the last checkpoint was declared good."}),
+	}
+	byKind := f.NewCounterVec(prometheus.CounterOpts{Name: "pawl_corrections_total",
+		Help: "Corrections by kind; replays after a start included."}, []string{"kind"})
+	for _, k := range correct.Kinds() {
+		m.corrections[k] = byKind.WithLabelValues(k.String())
+	}
+	return m
+}
+
+func (m *metrics) applied(b *rewrite.Batch) {
+	m.samples.Add(float64(len(b.Samples) + len(b.Histograms)))
+}
+
+func (m *metrics) correction(c correct.Correction) {
+	m.corrections[c.Kind].Inc()
+	if c.FalseIncrease > 0 && !math.IsInf(c.FalseIncrease, 0) {
+		m.falseIncrease.Add(c.FalseIncrease)
+	}
+}
+
+func sameBits(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }

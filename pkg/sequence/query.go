@@ -1,0 +1,276 @@
+package sequence
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"pawl/pkg/correct"
+	"pawl/pkg/rewrite"
+	"pawl/pkg/store"
+)
+
+// Position is where the sequencer stands.
+type Position struct {
+	Applied uint64 // the last record applied to the series
+	Series  int
+	Good    store.Checkpoint
+	GoodAt  time.Time // when it became good, or the start
+}
+
+// Position tells where the sequencer stands.
+func (s *Sequencer) Position(ctx context.Context) (p Position, err error) {
+	err = s.writer.ask(ctx, func() {
+		p.Series, p.GoodAt = s.writer.table.live, s.writer.lastGood
+	})
+	p.Applied = s.writer.applied.Load()
+	p.Good, _ = s.writer.state.Good()
+	return p, err
+}
+
+// SeriesInfo is what is known of one series.
+type SeriesInfo struct {
+	Key       rewrite.Key
+	Tenant    string
+	Labels    labels.Labels
+	Counter   bool
+	Source    string // who said what it is: rule, metadata, name, none
+	Known     bool   // the fields below have been seen since the state began
+	T         int64  // last timestamp, ms
+	Raw, Out  float64
+	Offset    float64
+	Counts    map[string]int // corrections by kind
+	LastSeenS int64          // journal time, s
+}
+
+// Series calls fn for the series that match, in the order of their keys, from
+// the first one after the given key on (zero: from the beginning), until fn
+// returns false.
+func (s *Sequencer) Series(ctx context.Context, match func(tenant string, ls labels.Labels) bool, after *rewrite.Key, fn func(SeriesInfo) bool) error {
+	const page = 256 // asked of the writer at once, so that it is not held up for long
+	var infos []SeriesInfo
+	more := true
+	flush := func() error {
+		if err := s.writer.ask(ctx, func() { s.writer.describe(infos) }); err != nil {
+			return err
+		}
+		for _, in := range infos {
+			if more = more && fn(in); !more {
+				break
+			}
+		}
+		infos = infos[:0]
+		return nil
+	}
+	err := s.identities(ctx, after, func(k rewrite.Key, id identity) (bool, error) {
+		if !match(id.Tenant, id.Labels) {
+			return true, nil
+		}
+		infos = append(infos, SeriesInfo{Key: k, Tenant: id.Tenant, Labels: id.Labels})
+		if len(infos) == page {
+			err := flush()
+			return more, err
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// describe fills in what the writer knows.
+func (w *writer) describe(infos []SeriesInfo) {
+	for i := range infos {
+		in := &infos[i]
+		id, ok := w.table.find(in.Key)
+		if !ok {
+			continue // forgotten just now
+		}
+		s := w.table.series.at(id)
+		d := w.class.decideBy(in.Tenant, s.told, labelsOf{name: []byte(in.Labels.Get("__name__")),
+			le: value(in.Labels, "le"), quantile: value(in.Labels, "quantile"), all: func() labels.Labels { return in.Labels }})
+		in.Counter, in.Source, in.LastSeenS = d.counter, d.source, int64(s.seen)
+		if s.counter == 0 {
+			continue
+		}
+		c := w.table.counters.at(s.counter - 1)
+		in.Known = true
+		in.T, in.Raw, in.Out = c.T, c.Raw, c.Raw
+		tr := w.table.troubles[id]
+		if tr == nil {
+			continue
+		}
+		in.Offset, in.Out = tr.rest.Offset(), c.Out(tr.rest)
+		in.Counts = map[string]int{}
+		for k, n := range tr.counts {
+			if n > 0 {
+				in.Counts[correct.Kind(k).String()] = int(n)
+			}
+		}
+	}
+}
+
+func value(ls labels.Labels, name string) []byte {
+	if v := ls.Get(name); v != "" {
+		return []byte(v)
+	}
+	return nil
+}
+
+// identities calls fn for every known series in the order of their keys:
+// those in the last good checkpoint and those met since.
+func (s *Sequencer) identities(ctx context.Context, after *rewrite.Key, fn func(rewrite.Key, identity) (bool, error)) error {
+	type fresh struct {
+		key rewrite.Key
+		val []byte
+	}
+	var young []fresh
+	gone := map[rewrite.Key]bool{}
+	err := s.writer.ask(ctx, func() {
+		w := s.writer
+		for _, k := range w.gone {
+			gone[k] = true
+		}
+		for k, v := range w.labels {
+			young = append(young, fresh{k, v})
+		}
+		if w.draft != nil {
+			for k, v := range w.draft.labels {
+				if !gone[k] {
+					young = append(young, fresh{k, v})
+				}
+			}
+			for _, k := range w.draft.gone {
+				gone[k] = true
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	var from []byte
+	if after != nil {
+		from = appendKey(nil, *after)
+	}
+	slices.SortFunc(young, func(a, b fresh) int { return bytes.Compare(appendKey(nil, a.key), appendKey(nil, b.key)) })
+	young = slices.CompactFunc(young, func(a, b fresh) bool { return a.key == b.key })
+	young = slices.DeleteFunc(young, func(f fresh) bool { return from != nil && bytes.Compare(appendKey(nil, f.key), from) <= 0 })
+	give := func(k rewrite.Key, v []byte) (bool, error) {
+		var id identity
+		if err := json.Unmarshal(v, &id); err != nil {
+			return false, fmt.Errorf("labels of series %016x%016x: %w", k.Hi, k.Lo, err)
+		}
+		return fn(k, id)
+	}
+	more := true
+	err = s.writer.state.Scan([]byte{store.PrefixLabels}, from, false, func(key, val []byte) (bool, error) {
+		k, err := storedKey(key)
+		if err != nil {
+			return false, err
+		}
+		for more && len(young) > 0 && bytes.Compare(appendKey(nil, young[0].key), key[1:]) <= 0 {
+			f := young[0]
+			young = young[1:]
+			if f.key == k {
+				continue
+			}
+			if more, err = give(f.key, f.val); err != nil {
+				return false, err
+			}
+		}
+		if more && !gone[k] {
+			more, err = give(k, val)
+		}
+		return more, err
+	})
+	for err == nil && more && len(young) > 0 {
+		more, err = give(young[0].key, young[0].val)
+		young = young[1:]
+	}
+	return err
+}
+
+// Corrections calls fn for the entries of the log, newest first, beginning
+// below the given place (nil: at the newest), until fn returns false.
+func (s *Sequencer) Corrections(ctx context.Context, below *Place, fn func(Entry) bool) error {
+	var young []Entry
+	err := s.writer.ask(ctx, func() {
+		if s.writer.draft != nil {
+			young = append(young, s.writer.draft.history...)
+		}
+		young = append(young, s.writer.history...)
+	})
+	if err != nil {
+		return err
+	}
+	before := func(p Place) bool {
+		return below == nil || p.Seq < below.Seq || p.Seq == below.Seq && p.Index < below.Index
+	}
+	oldest := Place{Seq: ^uint64(0)}
+	for i := len(young) - 1; i >= 0; i-- {
+		oldest = young[i].Place
+		if before(oldest) && !fn(young[i]) {
+			return nil
+		}
+	}
+	var from []byte
+	if below != nil {
+		from = below.append(nil)
+	}
+	return s.writer.state.Scan([]byte{store.PrefixCorrection}, from, true, func(key, val []byte) (bool, error) {
+		e, err := decodeEntry(key[1:], val)
+		if err != nil {
+			return false, err
+		}
+		if len(young) > 0 && (e.Place.Seq > oldest.Seq || e.Place.Seq == oldest.Seq && e.Place.Index >= oldest.Index) {
+			return true, nil // given from memory already
+		}
+		return fn(e), nil
+	})
+}
+
+// Forget drops the state of the series that match and returns their number.
+// It goes through the journal: it takes effect after every batch committed
+// before it, in a replay too.
+func (s *Sequencer) Forget(ctx context.Context, match func(tenant string, ls labels.Labels) bool) (int, error) {
+	var keys []byte
+	err := s.identities(ctx, nil, func(k rewrite.Key, id identity) (bool, error) {
+		if match(id.Tenant, id.Labels) {
+			keys = appendKey(keys, k)
+		}
+		return true, nil
+	})
+	if err != nil || len(keys) == 0 {
+		return 0, err
+	}
+	return len(keys) / keyLen, s.control(store.KindForget, keys)
+}
+
+// FormatKey writes a key as 32 hexadecimal digits.
+func FormatKey(k rewrite.Key) string { return hex.EncodeToString(appendKey(nil, k)) }
+
+// ParseKey reads what FormatKey writes.
+func ParseKey(s string) (rewrite.Key, error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != keyLen {
+		return rewrite.Key{}, fmt.Errorf("%q is not a series' key of %d hexadecimal digits", s, 2*keyLen)
+	}
+	return decodeKey(b), nil
+}
+
+// Matches tells whether all matchers accept the labels.
+func Matches(ms []*labels.Matcher, ls labels.Labels) bool {
+	for _, m := range ms {
+		if !m.Matches(ls.Get(m.Name)) {
+			return false
+		}
+	}
+	return true
+}

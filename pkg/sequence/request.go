@@ -1,0 +1,60 @@
+package sequence
+
+import (
+	"sync"
+
+	"pawl/pkg/rewrite"
+	"pawl/pkg/store"
+)
+
+// Request is one remote-write request on its way through the relay, or a
+// control record of the relay's own. It is pooled: Release ends its life.
+type Request struct {
+	Body  []byte        // the compressed body as it came in, or a control record's payload
+	Batch rewrite.Batch // decoded from Body, for batches
+	Time  int64         // when it was received, ms
+
+	kind store.RecordKind
+	seq  uint64
+	done chan error // the committer's answer; nil for what came from disk
+}
+
+var requests = sync.Pool{New: func() any { return &Request{done: make(chan error, 1)} }}
+
+// Borrow takes an empty request from the pool.
+func Borrow() *Request {
+	r := requests.Get().(*Request)
+	r.Body, r.seq, r.kind = r.Body[:0], 0, 0
+	return r
+}
+
+// maxPooled is the largest buffer that is kept for the next request, in
+// bytes: one giant request must not hold its memory for ever.
+const maxPooled = 4 << 20
+
+// Release gives the request's memory back.
+func (r *Request) Release() {
+	if cap(r.Body)+cap(r.Batch.Message) > maxPooled {
+		return
+	}
+	requests.Put(r)
+}
+
+// size is what the request occupies in memory, in bytes.
+func (r *Request) size() int64 { return int64(len(r.Body) + len(r.Batch.Message)) }
+
+// record is the request as the journal keeps it.
+func (r *Request) record() store.Record {
+	return store.Record{
+		Time: r.Time, Kind: r.kind, Tenant: r.Batch.Tenant,
+		Samples: uint32(len(r.Batch.Samples) + len(r.Batch.Histograms)), Payload: r.Body,
+	}
+}
+
+// batchKind is the kind of record that a batch of a version becomes.
+func batchKind(v rewrite.Version) store.RecordKind {
+	if v == rewrite.V2 {
+		return store.KindBatch2
+	}
+	return store.KindBatch1
+}

@@ -1,0 +1,199 @@
+package sequence
+
+import (
+	"pawl/pkg/correct"
+	"pawl/pkg/rewrite"
+)
+
+// series is what is known of every series, counter or not. It holds no
+// pointers, so the collector never walks the table.
+type series struct {
+	key     rewrite.Key
+	last    uint64 // the last batch that held it; 0 none since the start
+	counter uint32 // its place among the counters + 1; 0: it has none
+	seen    uint32 // journal time of its last sample, s
+	gen     uint32 // the generation of rules and metadata that decided its kind
+	policy  uint16 // its place among the rules' policies
+	told    rewrite.MetricType
+	flags   flags
+}
+
+type flags uint8
+
+const (
+	isCounter  flags = 1 << iota // its samples are corrected
+	isDirty                      // changed since the last draft of a checkpoint
+	isTroubled                   // has an entry in table.troubles
+	isFree                       // forgotten; the place is to be used again
+)
+
+// trouble is what only a counter that misbehaved has.
+type trouble struct {
+	rest   *correct.Case // nil when it has nothing to remember
+	counts [kindSlots]uint32
+}
+
+// kindSlots is room for every correct.Kind, and some to come.
+const kindSlots = 24
+
+// table holds all series in places numbered from 0.
+type table struct {
+	series   arena[series]
+	counters arena[correct.Counter]
+	troubles map[uint32]*trouble
+	index    index
+	free     []uint32 // places of forgotten series
+	spare    []uint32 // places of forgotten counters
+	dirty    []uint32
+	live     int
+}
+
+func newTable() *table {
+	return &table{troubles: map[uint32]*trouble{}, index: newIndex()}
+}
+
+// find is the place of a series.
+func (t *table) find(k rewrite.Key) (uint32, bool) {
+	return t.index.find(k, &t.series)
+}
+
+// add makes a place for a series that has none.
+func (t *table) add(k rewrite.Key) uint32 {
+	var id uint32
+	if n := len(t.free); n > 0 {
+		id, t.free = t.free[n-1], t.free[:n-1]
+	} else {
+		id = t.series.grow()
+	}
+	*t.series.at(id) = series{key: k}
+	t.index.add(k, id, &t.series)
+	t.live++
+	return id
+}
+
+// counterOf is the counter of a series, made when it has none yet.
+func (t *table) counterOf(s *series) *correct.Counter {
+	if s.counter == 0 {
+		if n := len(t.spare); n > 0 {
+			s.counter, t.spare = t.spare[n-1]+1, t.spare[:n-1]
+		} else {
+			s.counter = t.counters.grow() + 1
+		}
+	}
+	return t.counters.at(s.counter - 1)
+}
+
+// forget empties the place of a series.
+func (t *table) forget(id uint32) {
+	s := t.series.at(id)
+	t.index.remove(s.key, &t.series)
+	if s.counter != 0 {
+		*t.counters.at(s.counter - 1) = correct.Counter{}
+		t.spare = append(t.spare, s.counter-1)
+	}
+	delete(t.troubles, id)
+	// A dirty place stays in t.dirty; the flag keeps a draft from writing it.
+	*s = series{flags: isFree | s.flags&isDirty}
+	t.free = append(t.free, id)
+	t.live--
+}
+
+// touch notes that the series' state differs from the last draft.
+func (t *table) touch(id uint32, s *series) {
+	if s.flags&isDirty == 0 {
+		s.flags |= isDirty
+		t.dirty = append(t.dirty, id)
+	}
+}
+
+// arena is a growing array in pieces: growing moves nothing, so there is
+// neither a pause nor twice the memory.
+type arena[T any] struct {
+	pieces []*[pieceLen]T
+	n      uint32
+}
+
+const (
+	pieceBits = 12
+	pieceLen  = 1 << pieceBits
+)
+
+func (a *arena[T]) at(i uint32) *T { return &a.pieces[i>>pieceBits][i&(pieceLen-1)] }
+
+func (a *arena[T]) grow() uint32 {
+	if int(a.n>>pieceBits) == len(a.pieces) {
+		a.pieces = append(a.pieces, new([pieceLen]T))
+	}
+	a.n++
+	return a.n - 1
+}
+
+// index finds a series' place by its key: open addressing with linear
+// probing. The key is a hash already, so its low bits are the slot.
+type index struct {
+	slots []uint32 // place + 1; 0 empty
+	used  int
+}
+
+func newIndex() index { return index{slots: make([]uint32, 1<<10)} }
+
+func (x *index) find(k rewrite.Key, s *arena[series]) (uint32, bool) {
+	mask := uint64(len(x.slots) - 1)
+	for i := k.Lo & mask; ; i = (i + 1) & mask {
+		p := x.slots[i]
+		if p == 0 {
+			return 0, false
+		}
+		if s.at(p-1).key == k {
+			return p - 1, true
+		}
+	}
+}
+
+func (x *index) add(k rewrite.Key, id uint32, s *arena[series]) {
+	if (x.used+1)*4 > len(x.slots)*3 {
+		old := x.slots
+		x.slots = make([]uint32, 2*len(old))
+		for _, p := range old {
+			if p != 0 {
+				x.put(s.at(p-1).key, p)
+			}
+		}
+	}
+	x.put(k, id+1)
+	x.used++
+}
+
+func (x *index) put(k rewrite.Key, p uint32) {
+	mask := uint64(len(x.slots) - 1)
+	i := k.Lo & mask
+	for x.slots[i] != 0 {
+		i = (i + 1) & mask
+	}
+	x.slots[i] = p
+}
+
+// remove empties the slot of k and closes the gap behind it.
+func (x *index) remove(k rewrite.Key, s *arena[series]) {
+	mask := uint64(len(x.slots) - 1)
+	i := k.Lo & mask
+	for {
+		p := x.slots[i]
+		if p == 0 {
+			return
+		}
+		if s.at(p-1).key == k {
+			break
+		}
+		i = (i + 1) & mask
+	}
+	x.used--
+	for j := (i + 1) & mask; x.slots[j] != 0; j = (j + 1) & mask {
+		home := s.at(x.slots[j]-1).key.Lo & mask
+		if (j-home)&mask >= (j-i)&mask {
+			x.slots[i] = x.slots[j]
+			i = j
+		}
+	}
+	x.slots[i] = 0
+}

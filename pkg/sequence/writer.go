@@ -1,0 +1,323 @@
+package sequence
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"pawl/pkg/config"
+	"pawl/pkg/correct"
+	"pawl/pkg/forward"
+	"pawl/pkg/rewrite"
+	"pawl/pkg/store"
+)
+
+// writer is the one goroutine that applies requests to the series, in journal
+// order. Everything below belongs to it alone, but for what says otherwise.
+type writer struct {
+	out     chan<- forward.Item
+	mark    *forward.Mark
+	state   *store.State
+	journal *store.Journal
+	log     *slog.Logger
+	metrics *metrics
+
+	table    *table
+	class    *classifier
+	rules    []byte                 // the rules in force, as the journal holds them
+	next     uint64                 // the record to be applied next
+	clock    int64                  // journal time, ms: never goes back
+	forgetMS int64                  // correct.forget_after
+	labels   map[rewrite.Key][]byte // identities that no good checkpoint holds yet
+	history  []Entry                // corrections since the last draft
+	gone     []rewrite.Key          // forgotten since the last draft
+	draft    *draft                 // the checkpoint under way
+	kept     int                    // entries in the corrections log, drafts included
+	nth      uint32                 // corrections made by the record at hand
+	lastGood time.Time
+
+	asks          chan func() // run between two requests
+	stopped       chan struct{}
+	checkpointNow chan struct{}
+	checkpointed  chan error // the checkpointer's word on the draft
+	every         time.Duration
+	oldEnd        uint64 // where the journal ended when we started
+
+	window   int64        // budget of bytes in flight
+	inFlight atomic.Int64 // bytes; the forwarder's goroutines take off
+	landed   chan struct{}
+	applied  atomic.Uint64
+}
+
+func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
+	w := &writer{
+		out: o.Out, mark: o.Mark, state: o.State, journal: o.Journal, log: o.Logger, metrics: m,
+		table: newTable(), class: newClassifier(), next: good.Seq + 1,
+		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), labels: map[rewrite.Key][]byte{},
+		asks: make(chan func()), stopped: make(chan struct{}), checkpointNow: make(chan struct{}, 1), checkpointed: make(chan error, 1),
+		every: o.CheckpointEvery, oldEnd: o.Journal.End(), lastGood: time.Now(),
+		window: o.WindowBytes, landed: make(chan struct{}, 1),
+	}
+	w.applied.Store(good.Seq)
+	if err := w.load(); err != nil {
+		return nil, fmt.Errorf("read the series state back: %w", err)
+	}
+	return w, nil
+}
+
+// run is the way of every request: take the next, apply it, hand it on.
+func (w *writer) run(ctx context.Context, ready <-chan *Request) error {
+	tick := time.NewTicker(w.every)
+	defer tick.Stop()
+	defer func() {
+		close(w.stopped)
+		if w.draft != nil {
+			<-w.checkpointed // it ends with ctx
+		}
+	}()
+	for {
+		in := ready
+		if w.inFlight.Load() >= w.window {
+			in = nil // wait until something has landed
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case r, ok := <-in:
+			if !ok {
+				return nil
+			}
+			if err := w.handle(ctx, r); err != nil {
+				return err
+			}
+		case <-w.landed:
+		case ask := <-w.asks:
+			ask()
+		case <-tick.C:
+			w.beginCheckpoint(ctx)
+		case <-w.checkpointNow:
+			w.beginCheckpoint(ctx)
+		case err := <-w.checkpointed:
+			w.draft = nil
+			if err != nil {
+				return fmt.Errorf("write a checkpoint: %w", err)
+			}
+			w.endCheckpoint()
+		}
+	}
+}
+
+// handle applies one record and hands a batch on to the forwarder.
+func (w *writer) handle(ctx context.Context, r *Request) error {
+	if r.seq != w.next {
+		panic(fmt.Sprintf("BUG: record %d applied where %d was due", r.seq, w.next))
+	}
+	w.next++
+	w.nth = 0
+	w.clock = max(w.clock, r.Time)
+	switch r.kind {
+	case store.KindBatch1, store.KindBatch2:
+		it := forward.Item{Seq: r.seq, After: w.apply(r), Time: r.Time, Batch: &r.Batch, Done: func() { w.land(r) }}
+		w.applied.Store(r.seq)
+		w.inFlight.Add(r.size())
+		return w.hand(ctx, it)
+	case store.KindRules:
+		if err := w.adopt(r.Body); err != nil {
+			return fmt.Errorf("rules in journal record %d: %w", r.seq, err)
+		}
+	case store.KindForget:
+		w.forgetAll(r.Body)
+	}
+	w.mark.Done(r.seq)
+	w.applied.Store(r.seq)
+	return nil
+}
+
+// hand passes a batch on, answering questions while the forwarder is busy.
+func (w *writer) hand(ctx context.Context, it forward.Item) error {
+	for {
+		select {
+		case w.out <- it:
+			return nil
+		case ask := <-w.asks:
+			ask()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// land is called by the forwarder once a batch is settled.
+func (w *writer) land(r *Request) {
+	w.inFlight.Add(-r.size())
+	r.Release()
+	select {
+	case w.landed <- struct{}{}:
+	default:
+	}
+}
+
+// apply corrects one batch in place and returns the last earlier batch that
+// it shares a series with. The loop is the healthy sample's whole way: find
+// its series, let pkg/correct see that it grew, next.
+func (w *writer) apply(r *Request) (after uint64) {
+	b := &r.Batch
+	now := uint32(w.clock / 1000)
+	w.class.learn(b.Tenant, b.Metadata)
+	for i := range b.Series {
+		sr := &b.Series[i]
+		id, known := w.table.find(sr.Key)
+		if !known {
+			id = w.meet(b, i)
+		}
+		s := w.table.series.at(id)
+		if known && int64(now-s.seen)*1000 > w.forgetMS && s.seen != 0 {
+			w.outlived(id, s)
+		}
+		if s.last != r.seq { // else the same series twice in one request
+			after = max(after, s.last)
+		}
+		s.last, s.seen = r.seq, now
+		if s.gen != w.class.gen || sr.Type != typeUnknown && sr.Type != s.told {
+			w.decide(b, i, s)
+		}
+		if s.flags&isCounter == 0 {
+			continue
+		}
+		w.table.touch(id, s)
+		c := w.table.counterOf(s)
+		for j := sr.S0; j < sr.S1; j++ {
+			sample := correct.Sample{T: b.Samples[j].T, V: b.Samples[j].V, ST: b.Samples[j].ST}
+			if s.flags&isTroubled == 0 && c.Healthy(sample) {
+				continue
+			}
+			w.correct(b, i, int(j), id, s, c, sample)
+		}
+	}
+	w.metrics.applied(b)
+	return after
+}
+
+// meet makes the acquaintance of a series.
+func (w *writer) meet(b *rewrite.Batch, i int) uint32 {
+	w.class.notice(b, i)
+	k := b.Series[i].Key
+	w.labels[k] = encodeIdentity(b.Tenant, b.Labels(i))
+	return w.table.add(k)
+}
+
+// decide settles whether a series is a counter, by all that is known now.
+func (w *writer) decide(b *rewrite.Batch, i int, s *series) {
+	d := w.class.decide(b, i)
+	s.gen, s.told, s.policy = w.class.gen, b.Series[i].Type, d.policy
+	if d.counter {
+		s.flags |= isCounter
+	} else {
+		s.flags &^= isCounter
+	}
+}
+
+// outlived drops what was remembered of a series that was away for longer
+// than correct.forget_after.
+func (w *writer) outlived(id uint32, s *series) {
+	if s.counter != 0 {
+		*w.table.counters.at(s.counter - 1) = correct.Counter{}
+	}
+	delete(w.table.troubles, id)
+	s.flags &^= isTroubled
+}
+
+// correct is the way of a sample that is not plainly healthy.
+func (w *writer) correct(b *rewrite.Batch, i, j int, id uint32, s *series, c *correct.Counter, sample correct.Sample) {
+	tr := w.table.troubles[id]
+	var rest *correct.Case
+	if tr != nil {
+		rest = tr.rest
+	}
+	rest, out := c.Apply(rest, w.class.policies[s.policy], sample)
+	if tr == nil && (rest != nil || len(out.Corrections) > 0) {
+		tr = &trouble{}
+		w.table.troubles[id] = tr
+		s.flags |= isTroubled
+	}
+	if tr != nil {
+		tr.rest = rest
+	}
+	switch {
+	case out.Drop:
+		b.Drop(j)
+		w.metrics.dropped.Inc()
+	default:
+		if !sameBits(out.V, sample.V) {
+			b.SetValue(j, out.V)
+			w.metrics.changed.Inc()
+		}
+		if out.ST != sample.ST {
+			b.SetStart(j, out.ST)
+		}
+	}
+	for _, corr := range out.Corrections {
+		tr.counts[corr.Kind]++
+		w.metrics.correction(corr)
+		w.history = append(w.history, newEntry(Place{w.next - 1, w.nth}, b.Tenant, b.Labels(i), w.clock, corr))
+		w.nth++
+	}
+}
+
+// adopt puts rules from the journal in force.
+func (w *writer) adopt(payload []byte) error {
+	c, err := config.ParseCorrect(payload, "rules")
+	if err != nil {
+		return err
+	}
+	w.rules = append([]byte(nil), payload...)
+	w.class.adopt(c)
+	w.forgetMS = time.Duration(c.ForgetAfter).Milliseconds()
+	return nil
+}
+
+// forgetAll drops the series whose keys a KindForget record holds.
+func (w *writer) forgetAll(payload []byte) {
+	for len(payload) >= keyLen {
+		k := decodeKey(payload)
+		payload = payload[keyLen:]
+		if id, ok := w.table.find(k); ok {
+			w.table.forget(id)
+		}
+		delete(w.labels, k)
+		w.gone = append(w.gone, k)
+	}
+}
+
+// ask runs fn in the writer's goroutine, between two requests.
+func (w *writer) ask(ctx context.Context, fn func()) error {
+	done := make(chan struct{})
+	select {
+	case w.asks <- func() { fn(); close(done) }:
+		<-done
+		return nil
+	case <-w.stopped:
+		return ErrStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// identity is who a series is, as it is kept on disk.
+type identity struct {
+	Tenant string        `json:"tenant,omitempty"`
+	Labels labels.Labels `json:"labels"`
+}
+
+func encodeIdentity(tenant string, ls labels.Labels) []byte {
+	v, err := json.Marshal(identity{tenant, ls})
+	if err != nil {
+		panic("BUG: labels do not marshal: " + err.Error())
+	}
+	return v
+}

@@ -12,7 +12,7 @@ const excessQuery = "sum(increase(" + faultyName + "[1h])) - sum(increase(" + tr
 // with the relay would prove nothing.
 func TestWithoutRelayTheFaultyCounterIsWrongAtBothEnds(t *testing.T) {
 	t.Parallel()
-	for _, s := range []sender{{bin: "prometheus", message: messageV1}, {bin: "prometheus", message: messageV2}, {bin: "prometheus-2.42"}} {
+	for _, s := range []sender{{bin: "prometheus", message: messageV1}, {bin: "prometheus", message: messageV2}, {bin: "prometheus-debian"}} {
 		t.Run(s.bin+" "+s.message, func(t *testing.T) {
 			t.Parallel()
 			tg := startTarget(t, story())

@@ -28,9 +28,21 @@ type process struct {
 	exitErr error
 }
 
-// startProcess runs a program until the test ends or somebody stops it. What a program of
-// the same log path printed before stays: a restarted relay goes on in its own log.
+// startProcess runs a program until the test ends or somebody stops it, and shows its log
+// if the test fails.
 func startProcess(t *testing.T, logPath, program string, args ...string) *process {
+	t.Helper()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("---- last lines of %s:\n%s", filepath.Base(logPath), lastLines(logPath, 60))
+		}
+	})
+	return launch(t, logPath, program, args...)
+}
+
+// launch runs a program until the test ends or somebody stops it. What a program of the
+// same log path printed before stays: a restarted relay goes on in its own log.
+func launch(t *testing.T, logPath, program string, args ...string) *process {
 	t.Helper()
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -53,12 +65,7 @@ func startProcess(t *testing.T, logPath, program string, args ...string) *proces
 		p.exitErr = cmd.Wait()
 		close(p.done)
 	}()
-	t.Cleanup(func() {
-		p.kill()
-		if t.Failed() {
-			t.Logf("---- last lines of %s (%s):\n%s", name, logPath, lastLines(logPath, 60))
-		}
-	})
+	t.Cleanup(p.kill)
 	return p
 }
 

@@ -23,8 +23,8 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 )
 
-// point is one stored sample: ms, and the value's bits, so that a stale marker or the
-// sign of a zero is not lost in comparing.
+// point is one stored sample: ms, and the value's bits, so that no stale marker or
+// other NaN is lost in comparing.
 type point struct {
 	T    int64
 	Bits uint64
@@ -116,6 +116,14 @@ type result struct {
 	Values []model.SamplePair
 }
 
+func (r result) points() []point {
+	points := make([]point, len(r.Values))
+	for i, v := range r.Values {
+		points[i] = point{int64(v.Timestamp), math.Float64bits(float64(v.Value))}
+	}
+	return points
+}
+
 // ask sends one instant query, evaluated at the given time (ms).
 func ask(t *testing.T, base, query string, at int64) []result {
 	t.Helper()
@@ -151,10 +159,7 @@ func rangeOf(t *testing.T, base, selector string, at int64) data {
 	t.Helper()
 	got := data{}
 	for _, r := range ask(t, base, selector+"[1h]", at) {
-		key := r.Metric.String()
-		for _, v := range r.Values {
-			got[key] = append(got[key], point{int64(v.Timestamp), math.Float64bits(float64(v.Value))})
-		}
+		got[r.Metric.String()] = r.points()
 	}
 	return got
 }

@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -70,8 +71,11 @@ func startRelay(t *testing.T, o relayOptions) *relay {
 		"--admin.listen-address=" + admin,
 		"--log.level=debug",
 	}
-	r.start(t)
-	// Registered after the first start's kill, so run before it: a last log is judged.
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("---- last lines of the relay:\n%s", lastLines(r.logPath, 100))
+		}
+	})
 	t.Cleanup(func() {
 		if log := r.log(); strings.Contains(log, "DATA RACE") {
 			t.Errorf("the race detector spoke up in the relay:\n%s", log[strings.Index(log, "DATA RACE"):])
@@ -79,13 +83,14 @@ func startRelay(t *testing.T, o relayOptions) *relay {
 			t.Errorf("the relay panicked, see its log")
 		}
 	})
+	r.start(t)
 	return r
 }
 
 // start runs the binary on the same storage and ports as before.
 func (r *relay) start(t *testing.T) {
 	t.Helper()
-	r.process = startProcess(t, r.logPath, relayBinary(t), r.args...)
+	r.process = launch(t, r.logPath, relayBinary(t), r.args...)
 	r.waitReady(r.url+"/-/ready", time.Minute)
 }
 
@@ -160,3 +165,43 @@ var buildRelay = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// configShown is the configuration in force as the admin API shows it.
+func (r *relay) configShown(t *testing.T) string {
+	t.Helper()
+	resp, err := http.Get(r.admin + "/api/v1/config")
+	if err != nil {
+		t.Fatalf("get the configuration: %v", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("get the configuration: %s %v", resp.Status, err)
+	}
+	return string(body)
+}
+
+// waitLog waits until the relay has printed the word.
+func (r *relay) waitLog(t *testing.T, word string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(r.log(), word); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the relay's log does not speak of %q", word)
+		}
+	}
+}
+
+// reload asks for it over HTTP.
+func (r *relay) reload(t *testing.T) (status int, body string) {
+	t.Helper()
+	resp, err := http.Post(r.admin+"/-/reload", "", nil)
+	if err != nil {
+		t.Fatalf("reload: %v", err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("reload: %v", err)
+	}
+	return resp.StatusCode, string(b)
+}

@@ -30,7 +30,7 @@ func version(message string) string {
 var paths = []path{
 	{sender{bin: "prometheus", message: messageV1}, messageV1},
 	{sender{bin: "prometheus", message: messageV2}, messageV2},
-	{sender{bin: "prometheus-2.42"}, messageV1},
+	{sender{bin: "prometheus-debian"}, messageV1},
 	{sender{bin: "prometheus", message: messageV2}, messageV1},
 	{sender{bin: "prometheus", message: messageV1}, messageV2},
 }

@@ -41,7 +41,7 @@ const runTimeout = 50 * time.Second
 type Options struct {
 	Serve   bool         // stay up after the table until ctx is done
 	Out     io.Writer    // where the table goes; nil discards it
-	Logger  *slog.Logger // for the relay and the upstream; nil discards
+	Logger  *slog.Logger // the relay's and the upstream's warnings, at level debug everything; nil discards
 	Version string       // the relay's version, shown by its admin API
 
 	// Listen addresses. Empty means 127.0.0.1 with a port that is free.
@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, up.stop()) }()
-	rel, err := startRelay(ctx, dir, up.url, o)
+	rel, err := startRelay(dir, up.url, o)
 	if err != nil {
 		return err
 	}
@@ -100,6 +100,13 @@ func Run(ctx context.Context, o Options) (err error) {
 func tell(ctx context.Context, up *upstream, rel *relayProcess, stories []story) (*outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
+	go func() { // do not wait for a relay that has given up
+		select {
+		case <-rel.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	began := time.Now()
 	for _, st := range stories {
 		if err := send(ctx, up.url+"/api/v1/write", st, pathRaw); err != nil {
@@ -132,6 +139,9 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = promslog.NewNopLogger()
 	}
+	if !o.Logger.Enabled(context.Background(), slog.LevelDebug) {
+		o.Logger = slog.New(warnings{o.Logger.Handler()})
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -142,3 +152,13 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
+
+// warnings keeps the table free of what a relay says when all is well.
+type warnings struct{ slog.Handler }
+
+func (h warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+
+func (h warnings) WithAttrs(as []slog.Attr) slog.Handler { return warnings{h.Handler.WithAttrs(as)} }
+func (h warnings) WithGroup(name string) slog.Handler    { return warnings{h.Handler.WithGroup(name)} }

@@ -1,13 +1,94 @@
 package demo
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
-func TestRun(t *testing.T) {
-	b := time.Now()
-	err := Run(t.Context(), Options{Out: os.Stdout})
-	t.Log(time.Since(b), err)
+// The whole demo, in this process: the real relay between the stories and the upstream.
+func TestTheDemoTellsTheTruthAndLeavesNothingBehind(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	defer http.DefaultClient.CloseIdleConnections()
+	var out bytes.Buffer
+	if err := Run(t.Context(), Options{Out: &out, Version: "test"}); err != nil {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{"1 kernel panic", "72,936", "ok, exact", "ok, bit for bit", "loss"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestServeAnswersUntilItIsInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := Run(ctx, Options{Serve: true, Out: w})
+		w.CloseWithError(errors.Join(err, io.EOF))
+		done <- err
+	}()
+	var out strings.Builder
+	buf := make([]byte, 4096)
+	for !strings.Contains(out.String(), "side by side") {
+		n, err := r.Read(buf)
+		out.Write(buf[:n])
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out.String())
+		}
+	}
+	asks := regexp.MustCompile(`curl -s '([^']+)'`).FindAllStringSubmatch(out.String(), -1)
+	if len(asks) < 4 {
+		t.Fatalf("too few examples in:\n%s", out.String())
+	}
+	for _, ask := range asks {
+		res, err := http.Get(ask[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != http.StatusOK || !bytes.Contains(body, []byte(`"status":"success"`)) {
+			t.Errorf("%s: %s, %v: %s", ask[1], res.Status, err, body)
+		}
+	}
+	interrupt()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("does not stop")
+	}
+}
+
+func TestATakenAddressIsAnError(t *testing.T) {
+	up := testUpstream(t)
+	address := strings.TrimPrefix(up.url, "http://")
+	for name, o := range map[string]Options{
+		"upstream": {UpstreamAddress: address}, "write": {WriteAddress: address}, "admin": {AdminAddress: address},
+	} {
+		if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), address) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -4,13 +4,18 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
+
+	"github.com/prometheus/common/model"
+
+	"pawl/api"
 )
 
 // outcome is what the run found.
 type outcome struct {
 	rows        []row
-	corrections []correction
+	corrections []api.Correction // newest first
 	took        time.Duration
 }
 
@@ -19,24 +24,6 @@ type row struct {
 	story          story
 	raw, corrected float64 // increase() over the whole story
 	problem        string  // why corrected is out of its bound; "" if it is within
-}
-
-// correction is one entry of the relay's corrections log, as its admin API gives it.
-type correction struct {
-	labels        map[string]string
-	kind          string
-	time          time.Time
-	previous, raw float64
-	falseIncrease float64
-	pending       bool
-	settles       bool // it settles an older, pending one
-	evidence      []evidence
-}
-
-type evidence struct {
-	test    string
-	logOdds float64
-	text    string
 }
 
 // err is ErrOutOfBounds, wrapped with every story that missed its bound.
@@ -54,11 +41,11 @@ func (o *outcome) err() error {
 }
 
 // of returns the corrections of one story, oldest first.
-func (o *outcome) of(st story) []correction {
-	var out []correction
-	for _, c := range o.corrections {
+func (o *outcome) of(st story) []api.Correction {
+	var out []api.Correction
+	for _, c := range slices.Backward(o.corrections) {
 		for _, se := range st.series {
-			if c.labels["__name__"] == se.name() {
+			if c.Labels[model.MetricNameLabel] == se.name() {
 				out = append(out, c)
 			}
 		}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"pawl/api"
 )
 
 // width is what fits a terminal that nobody has widened.
@@ -53,7 +55,8 @@ func writeTable(b *bytes.Buffer, rows []row) {
 }
 
 func writeReasons(b *bytes.Buffer, o *outcome) {
-	b.WriteString("\nWhy: from the relay's corrections log (its admin API, /api/v1/corrections)\n")
+	b.WriteString("\nWhy: from the relay's corrections log (its admin API, /api/v1/corrections). The numbers are log\n")
+	b.WriteString("odds: above 0 speaks for a real restart, below 0 against one.\n")
 	for _, r := range o.rows {
 		fmt.Fprintf(b, "\n%s\n", r.story.title)
 		writeWrapped(b, "  ", r.story.what)
@@ -68,12 +71,12 @@ func writeReasons(b *bytes.Buffer, o *outcome) {
 }
 
 // kinds counts the corrections by kind: "2 loss, 17 jitter".
-func kinds(cs []correction) string {
+func kinds(cs []api.Correction) string {
 	count := map[string]int{}
 	var order []string
 	for _, c := range cs {
-		kind := c.kind
-		if c.settles {
+		kind := c.Kind
+		if c.Settles != nil {
 			kind += " settled"
 		}
 		if count[kind] == 0 {
@@ -92,26 +95,34 @@ func kinds(cs []correction) string {
 	return fmt.Sprintf("%d %s: %s", len(cs), word, strings.Join(order, ", "))
 }
 
-// typical picks the correction that hid the largest false increase.
-func typical(cs []correction) correction {
-	return slices.MaxFunc(cs, func(a, b correction) int { return cmp.Compare(a.falseIncrease, b.falseIncrease) })
+// typical picks the verdict that hid the largest false increase. One that only
+// settles another hid none of its own.
+func typical(cs []api.Correction) api.Correction {
+	hid := func(c api.Correction) api.Float {
+		if c.Settles != nil {
+			return -1
+		}
+		return c.FalseIncrease
+	}
+	return slices.MaxFunc(cs, func(a, b api.Correction) int { return cmp.Compare(hid(a), hid(b)) })
 }
 
-func writeCorrection(b *bytes.Buffer, c correction) {
-	text := fmt.Sprintf("%s → %s: %s", plain(c.previous), plain(c.raw), c.kind)
-	if c.pending {
+func writeCorrection(b *bytes.Buffer, c api.Correction) {
+	text := fmt.Sprintf("%s → %s: %s", plain(float64(c.Previous)), plain(float64(c.Raw)), c.Kind)
+	if c.Pending {
 		text += " (may still be revised)"
 	}
-	if c.falseIncrease > 0 {
-		text += fmt.Sprintf("; PromQL would have added %s", number(c.falseIncrease))
+	if c.FalseIncrease > 0 {
+		text += fmt.Sprintf("; PromQL would have added %s", number(float64(c.FalseIncrease)))
 	}
-	writeWrapped(b, "  e.g. "+c.time.UTC().Format("15:04:05")+"  ", text)
-	terms := slices.Clone(c.evidence)
-	slices.SortStableFunc(terms, func(x, y evidence) int {
-		return cmp.Compare(math.Abs(y.logOdds), math.Abs(x.logOdds))
+	writeWrapped(b, "  e.g. "+c.Time.UTC().Format("15:04:05")+"  ", text)
+	terms := slices.Clone(c.Evidence)
+	slices.SortStableFunc(terms, func(x, y api.Evidence) int {
+		return cmp.Compare(math.Abs(float64(y.LogOdds)), math.Abs(float64(x.LogOdds)))
 	})
+	terms = slices.DeleteFunc(terms, func(e api.Evidence) bool { return math.Abs(float64(e.LogOdds)) < 0.05 })
 	for _, e := range terms[:min(shownEvidence, len(terms))] {
-		writeWrapped(b, fmt.Sprintf("       %+6.1f  ", e.logOdds), e.test+": "+e.text)
+		writeWrapped(b, fmt.Sprintf("       %+6.1f  ", e.LogOdds), e.Test+": "+e.Text)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"pawl/api"
 )
 
 func TestNumbersAreForReading(t *testing.T) {
@@ -26,10 +28,10 @@ func told() *outcome {
 	o := &outcome{took: time.Second}
 	for _, st := range storiesEndingAt(noon, seed) {
 		o.rows = append(o.rows, row{story: st, raw: 717672.53, corrected: st.truth})
-		c := correction{
-			labels: map[string]string{"__name__": st.series[0].name()}, kind: "hidden_reset", time: noon, pending: true,
-			previous: 51234.56, raw: 51234.55, falseIncrease: 51234.55,
-			evidence: []evidence{{test: "regrowth", logOdds: -6.25, text: strings.Repeat("would need 50.7/s from zero, its peak is 1.2/s; ", 5)}},
+		c := api.Correction{
+			Labels: map[string]string{"__name__": st.series[0].name()}, Kind: "hidden_reset", Time: noon, Pending: true,
+			Previous: 51234.56, Raw: 51234.55, FalseIncrease: 51234.55,
+			Evidence: []api.Evidence{{Test: "regrowth", LogOdds: -6.25, Text: strings.Repeat("would need 50.7/s from zero, its peak is 1.2/s; ", 5)}},
 		}
 		o.corrections = append(o.corrections, c, c)
 	}

@@ -40,10 +40,9 @@ rate(pool_requests_total[5m])                  # {path="raw"} and {path="correct
 	}
 	select {
 	case <-ctx.Done():
-		return nil
-	case err := <-rel.failed:
-		return err
+	case <-rel.done: // stopping it says why
 	}
+	return nil
 }
 
 // unix writes ms since the epoch as the API takes them, in seconds.

@@ -117,6 +117,10 @@ func TestIOWaitComesBackFromEveryDip(t *testing.T) {
 		if dips == 0 {
 			t.Errorf("seed %d: no dip", seed)
 		}
+		// Each dip taken for a loss: the growth without the falls.
+		if most := holding(s); most-(st.truth+st.above) > 1e-6 || (st.truth+st.above)-most > 1e-6 {
+			t.Errorf("seed %d: with every dip taken for a loss it grew %v, the stated most is %v", seed, most, st.truth+st.above)
+		}
 		if got := s[len(s)-1].v - s[0].v; got-st.truth > 1e-6 || st.truth-got > 1e-6 {
 			t.Errorf("seed %d: grew %v, truth says %v", seed, got, st.truth)
 		}

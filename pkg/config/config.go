@@ -53,11 +53,11 @@ type Receive struct {
 	MaxDecodedBytes Bytes `yaml:"max_decoded_bytes"`
 
 	// MaxLabels is the largest number of labels of one series; more is answered with
-	// 400. Default 128: Mimir takes 30, Thanos any number, so the relay is not the first to refuse.
+	// 413. Default 128: Mimir takes 30, Thanos any number, so the relay is not the first to refuse.
 	MaxLabels int `yaml:"max_labels_per_series"`
 
 	// MaxLabelValueBytes is the longest label value in bytes; longer is answered with
-	// 400. Default 64KB: Mimir takes 2KB, so the relay is not the first to refuse.
+	// 413. Default 64KB: Mimir takes 2KB, so the relay is not the first to refuse.
 	MaxLabelValueBytes Bytes `yaml:"max_label_value_bytes"`
 
 	// MaxInFlight is how many requests are worked on at once; one more is answered

@@ -220,6 +220,7 @@ func (w *writer) purge() {
 			w.gone = append(w.gone, s.key)
 			delete(w.labels, s.key)
 			w.table.forget(id)
+			w.forgotten = w.next - 1
 		}
 	}
 }

@@ -37,9 +37,12 @@ type writer struct {
 	history  []Entry                // corrections since the last draft
 	gone     []rewrite.Key          // forgotten since the last draft
 	draft    *draft                 // the checkpoint under way
-	kept     int                    // entries in the corrections log, drafts included
-	nth      uint32                 // corrections made by the record at hand
-	lastGood time.Time
+	// Which batch last held a forgotten series is forgotten too, so whatever is
+	// met after this record waits for everything before it.
+	forgotten uint64
+	kept      int    // entries in the corrections log, drafts included
+	nth       uint32 // corrections made by the record at hand
+	lastGood  time.Time
 
 	asks          chan func() // run between two requests
 	stopped       chan struct{}
@@ -174,6 +177,7 @@ func (w *writer) apply(r *Request) (after uint64) {
 		id, known := w.table.find(sr.Key)
 		if !known {
 			id = w.meet(b, i)
+			after = max(after, w.forgotten)
 		}
 		s := w.table.series.at(id)
 		if known && int64(now-s.seen)*1000 > w.forgetMS && s.seen != 0 {
@@ -292,6 +296,7 @@ func (w *writer) forgetAll(payload []byte) {
 		delete(w.labels, k)
 		w.gone = append(w.gone, k)
 	}
+	w.forgotten = w.next - 1
 }
 
 // ask runs fn in the writer's goroutine, between two requests.

@@ -1,7 +1,9 @@
 package rewrite
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -85,6 +87,18 @@ func (c *converter) relabelV1(req *prompb.WriteRequest) {
 			continue
 		}
 		ts.Labels = prompb.FromLabels(ls, ts.Labels)
+		for j := range ts.Samples {
+			s := &ts.Samples[j]
+			s.XXX_unrecognized = negativeZero(s.XXX_unrecognized, 1, s.Value)
+		}
+		for j := range ts.Histograms {
+			h := &ts.Histograms[j]
+			h.XXX_unrecognized = negativeZero(h.XXX_unrecognized, 3, h.Sum)
+		}
+		for j := range ts.Exemplars {
+			e := &ts.Exemplars[j]
+			e.XXX_unrecognized = negativeZero(e.XXX_unrecognized, 2, e.Value)
+		}
 		c.count(len(ts.Samples), len(ts.Histograms), len(ts.Exemplars))
 		out = append(out, ts)
 	}
@@ -106,10 +120,20 @@ func (c *converter) relabelV2(req *writev2.Request) error {
 			continue
 		}
 		ts.LabelsRefs = table.SymbolizeLabels(ls, ts.LabelsRefs)
-		for i := range ts.Exemplars {
-			for j, ref := range ts.Exemplars[i].LabelsRefs {
-				ts.Exemplars[i].LabelsRefs[j] = table.Symbolize(req.Symbols[ref])
+		for j := range ts.Exemplars {
+			e := &ts.Exemplars[j]
+			for k, ref := range e.LabelsRefs {
+				e.LabelsRefs[k] = table.Symbolize(req.Symbols[ref])
 			}
+			e.XXX_unrecognized = negativeZero(e.XXX_unrecognized, 2, e.Value)
+		}
+		for j := range ts.Samples {
+			s := &ts.Samples[j]
+			s.XXX_unrecognized = negativeZero(s.XXX_unrecognized, 1, s.Value)
+		}
+		for j := range ts.Histograms {
+			h := &ts.Histograms[j]
+			h.XXX_unrecognized = negativeZero(h.XXX_unrecognized, 3, h.Sum)
 		}
 		ts.Metadata.HelpRef = table.Symbolize(symbolAt(req.Symbols, ts.Metadata.HelpRef))
 		ts.Metadata.UnitRef = table.Symbolize(symbolAt(req.Symbols, ts.Metadata.UnitRef))
@@ -160,7 +184,7 @@ func (c *converter) toV2(req *prompb.WriteRequest) *writev2.Request {
 		if len(ts.Samples) > 0 {
 			entry.Samples = make([]writev2.Sample, len(ts.Samples))
 			for j, s := range ts.Samples {
-				entry.Samples[j] = writev2.Sample{Value: s.Value, Timestamp: s.Timestamp}
+				entry.Samples[j] = writev2.Sample{Value: s.Value, Timestamp: s.Timestamp, XXX_unrecognized: negativeZero(nil, 1, s.Value)}
 			}
 			out.Timeseries = append(out.Timeseries, entry)
 			entry.Samples, entry.Exemplars = nil, nil
@@ -176,6 +200,15 @@ func (c *converter) toV2(req *prompb.WriteRequest) *writev2.Request {
 	c.kept.Metadata = len(used)
 	out.Symbols = table.Symbols()
 	return out
+}
+
+// negativeZero adds field num with the value -0 to a message's unknown fields if v
+// is that: the generated code takes it for a zero and would leave it out.
+func negativeZero(unknown []byte, num int, v float64) []byte {
+	if v != 0 || !math.Signbit(v) {
+		return unknown
+	}
+	return binary.LittleEndian.AppendUint64(append(unknown, byte(num<<3|wire64)), math.Float64bits(v))
 }
 
 // familyParts are the endings by which a series' name differs from its family's.
@@ -206,7 +239,7 @@ func exemplarsV2(table *writev2.SymbolsTable, in []prompb.Exemplar) []writev2.Ex
 		for _, l := range e.Labels {
 			refs = append(refs, table.Symbolize(l.Name), table.Symbolize(l.Value))
 		}
-		out[i] = writev2.Exemplar{LabelsRefs: refs, Value: e.Value, Timestamp: e.Timestamp}
+		out[i] = writev2.Exemplar{LabelsRefs: refs, Value: e.Value, Timestamp: e.Timestamp, XXX_unrecognized: negativeZero(nil, 2, e.Value)}
 	}
 	return out
 }
@@ -228,7 +261,7 @@ func (c *converter) toV1(req *writev2.Request) (*prompb.WriteRequest, error) {
 		}
 		entry := prompb.TimeSeries{Labels: prompb.FromLabels(ls, nil)}
 		for _, s := range ts.Samples {
-			entry.Samples = append(entry.Samples, prompb.Sample{Value: s.Value, Timestamp: s.Timestamp})
+			entry.Samples = append(entry.Samples, prompb.Sample{Value: s.Value, Timestamp: s.Timestamp, XXX_unrecognized: negativeZero(nil, 1, s.Value)})
 		}
 		for j := range ts.Histograms {
 			entry.Histograms = append(entry.Histograms, histogramV1(&ts.Histograms[j]))
@@ -272,7 +305,7 @@ func metadataOf(ts *writev2.TimeSeries, symbols []string, name string) (prompb.M
 }
 
 func exemplarV1(symbols []string, e writev2.Exemplar) prompb.Exemplar {
-	out := prompb.Exemplar{Value: e.Value, Timestamp: e.Timestamp}
+	out := prompb.Exemplar{Value: e.Value, Timestamp: e.Timestamp, XXX_unrecognized: negativeZero(nil, 2, e.Value)}
 	for j := 0; j+1 < len(e.LabelsRefs); j += 2 {
 		out.Labels = append(out.Labels, prompb.Label{Name: symbols[e.LabelsRefs[j]], Value: symbols[e.LabelsRefs[j+1]]})
 	}

@@ -14,6 +14,7 @@ func histogramV2(h *prompb.Histogram) writev2.Histogram {
 		NegativeSpans: spansV2(h.NegativeSpans), NegativeDeltas: h.NegativeDeltas, NegativeCounts: h.NegativeCounts,
 		PositiveSpans: spansV2(h.PositiveSpans), PositiveDeltas: h.PositiveDeltas, PositiveCounts: h.PositiveCounts,
 		ResetHint: writev2.Histogram_ResetHint(h.ResetHint), Timestamp: h.Timestamp, CustomValues: h.CustomValues,
+		XXX_unrecognized: negativeZero(nil, 3, h.Sum),
 	}
 	switch c := h.Count.(type) {
 	case *prompb.Histogram_CountInt:
@@ -36,6 +37,7 @@ func histogramV1(h *writev2.Histogram) prompb.Histogram {
 		NegativeSpans: spansV1(h.NegativeSpans), NegativeDeltas: h.NegativeDeltas, NegativeCounts: h.NegativeCounts,
 		PositiveSpans: spansV1(h.PositiveSpans), PositiveDeltas: h.PositiveDeltas, PositiveCounts: h.PositiveCounts,
 		ResetHint: prompb.Histogram_ResetHint(h.ResetHint), Timestamp: h.Timestamp, CustomValues: h.CustomValues,
+		XXX_unrecognized: negativeZero(nil, 3, h.Sum),
 	}
 	switch c := h.Count.(type) {
 	case *writev2.Histogram_CountInt:

@@ -17,9 +17,10 @@ const (
 	memoBytes      = int(unsafe.Sizeof(labelMemo{}))
 
 	// entryFactor and entrySlack bound what the entries of one kind may take:
-	// entryFactor bytes for every byte of the message. Honest requests need less
+	// entryFactor bytes for every byte of the message so far. Honest requests need less
 	// (a series and its sample take 88 bytes, and at least 25 on the wire; a
-	// sample with a timestamp of our time 32, and at least 9), what exceeds it is built to exhaust memory.
+	// sample with a timestamp of our time 32, and at least 9), what exceeds it is
+	// built to exhaust memory and found out before it has.
 	entryFactor = 4
 	entrySlack  = 64 << 10
 
@@ -96,12 +97,12 @@ func (b *Batch) decompress() error {
 	return nil
 }
 
-// grow makes room for one more entry, within what the message's size allows.
-func grow[T any](b *Batch, s []T, size int, what string) ([]T, error) {
-	most := (entryFactor*len(b.Message) + entrySlack) / size
-	if len(s) >= most {
-		return s, &TooLargeError{What: what + " for the message's size", Limit: most, Got: -1, Series: -1}
+// grow makes room for one more entry, within what the bytes before p and the whole message allow.
+func grow[T any](b *Batch, s []T, size, p int, what string) ([]T, error) {
+	if most := (entryFactor*p + entrySlack) / size; len(s) >= most {
+		return s, &TooLargeError{What: what + " for the bytes they take", Limit: most, Got: -1, Series: -1}
 	}
+	most := (entryFactor*len(b.Message) + entrySlack) / size
 	bigger := make([]T, len(s), min(max(64, 2*len(s)), most))
 	copy(bigger, s)
 	return bigger, nil
@@ -117,7 +118,7 @@ func bad(i, offset int, reason string) error {
 func (b *Batch) sample(i, p, end int) error {
 	if len(b.Samples) == cap(b.Samples) {
 		var err error
-		if b.Samples, err = grow(b, b.Samples, sampleBytes, "samples"); err != nil {
+		if b.Samples, err = grow(b, b.Samples, sampleBytes, p, "samples"); err != nil {
 			return err
 		}
 	}
@@ -177,7 +178,7 @@ func (b *Batch) sampleSlow(i, p int, m []byte) error {
 func (b *Batch) histogram(i, p, end int) error {
 	if len(b.Histograms) == cap(b.Histograms) {
 		var err error
-		if b.Histograms, err = grow(b, b.Histograms, histogramBytes, "histograms"); err != nil {
+		if b.Histograms, err = grow(b, b.Histograms, histogramBytes, p, "histograms"); err != nil {
 			return err
 		}
 	}
@@ -196,7 +197,7 @@ func (b *Batch) histogram(i, p, end int) error {
 func (b *Batch) newSeries(at, p0, p1 int) error {
 	if len(b.Series) == cap(b.Series) {
 		var err error
-		if b.Series, err = grow(b, b.Series, seriesBytes, "series"); err != nil {
+		if b.Series, err = grow(b, b.Series, seriesBytes, at, "series"); err != nil {
 			return err
 		}
 	}

@@ -322,7 +322,7 @@ func (b *Batch) metadataV1(p, end int) error {
 	}
 	if len(b.Metadata) == cap(b.Metadata) {
 		var err error
-		if b.Metadata, err = grow(b, b.Metadata, metadataBytes, "metadata"); err != nil {
+		if b.Metadata, err = grow(b, b.Metadata, metadataBytes, p, "metadata"); err != nil {
 			return err
 		}
 	}

@@ -82,7 +82,7 @@ func (b *Batch) tableV2() error {
 func (b *Batch) newSymbol(at, p0, p1 int) error {
 	if len(b.symbols) == cap(b.symbols) {
 		var err error
-		if b.symbols, err = grow(b, b.symbols, symbolBytes, "symbols"); err != nil {
+		if b.symbols, err = grow(b, b.symbols, symbolBytes, at, "symbols"); err != nil {
 			return err
 		}
 	}

@@ -168,7 +168,7 @@ func zigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
 
 func varintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
-// appendBytes appends a length-delimited field.
+// appendBytes appends a length-delimited field whose number is below 16.
 func appendBytes(dst []byte, num int, payload []byte) []byte {
 	dst = append(dst, byte(num<<3|wireBytes))
 	dst = binary.AppendUvarint(dst, uint64(len(payload)))

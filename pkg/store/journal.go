@@ -74,8 +74,9 @@ type Journal struct {
 	failed   error
 	details  blockDetails
 
-	stop chan struct{}
-	done chan struct{}
+	stop     chan struct{} // ends syncEvery; nil without it
+	stopOnce sync.Once
+	done     chan struct{}
 }
 
 // OpenJournal opens or creates the journal in dir and takes its lock. A torn tail of the last segment, which nobody was told is
@@ -129,7 +130,11 @@ func (j *Journal) Append(group []Record) error {
 		}
 	}
 	s := j.active()
-	if err := j.write(s, group); err != nil {
+	err = j.write(s, group)
+	if err == nil && j.o.Sync {
+		err = j.syncTo(s, s.next+uint64(len(group)), s.end+size)
+	}
+	if err != nil {
 		return j.fail(fmt.Errorf("append to journal: %w", err))
 	}
 	j.mu.Lock()
@@ -141,12 +146,6 @@ func (j *Journal) Append(group []Record) error {
 	j.bytes += size
 	j.mu.Unlock()
 	j.metrics.appended(len(group), size)
-	if !j.o.Sync {
-		return nil
-	}
-	if err := j.noteSynced(); err != nil {
-		return j.fail(err)
-	}
 	return nil
 }
 
@@ -167,7 +166,7 @@ func (j *Journal) admit(group []Record) (size int64, err error) {
 	return size, nil
 }
 
-// write puts the group behind s and, with JournalOptions.Sync, on the disk. Readers do not see it yet.
+// write puts the group behind s. Readers do not see it yet.
 func (j *Journal) write(s *segment, group []Record) error {
 	var (
 		b     = j.buf[:0]
@@ -198,27 +197,18 @@ func (j *Journal) write(s *segment, group []Record) error {
 	if cap(b) <= windowKeep {
 		j.buf = b
 	}
-	if j.o.Sync {
-		return j.syncFile()
-	}
 	return nil
 }
 
-// syncFile makes all that was written to the last segment durable.
-func (j *Journal) syncFile() error {
+// syncTo makes the last segment s durable up to byte end, where record next will go, and notes in the head that it is.
+func (j *Journal) syncTo(s *segment, next uint64, end int64) error {
 	start := time.Now()
 	if err := j.o.disk.sync(j.file); err != nil {
 		return err
 	}
 	j.metrics.syncSeconds.Observe(time.Since(start).Seconds())
 	j.dirty = false
-	return nil
-}
-
-// noteSynced writes into the head what is now acknowledged.
-func (j *Journal) noteSynced() error {
-	s := j.active()
-	return j.head.set(headSlot{first: j.First(), end: s.next, segment: s.first, offset: s.end})
+	return j.head.set(headSlot{first: j.First(), end: next, segment: s.first, offset: end})
 }
 
 // Sync makes everything appended so far durable. It is for JournalOptions.Sync off; with it on there is nothing to do.
@@ -231,10 +221,8 @@ func (j *Journal) Sync() error {
 	if !j.dirty {
 		return nil
 	}
-	if err := j.syncFile(); err != nil {
-		return j.fail(err)
-	}
-	if err := j.noteSynced(); err != nil {
+	s := j.active()
+	if err := j.syncTo(s, s.next, s.end); err != nil {
 		return j.fail(err)
 	}
 	return nil
@@ -264,10 +252,7 @@ func (j *Journal) rotate() error {
 	if err := j.o.disk.writeAt(j.file, b, s.end); err != nil {
 		return err
 	}
-	if err := j.syncFile(); err != nil {
-		return err
-	}
-	if err := j.noteSynced(); err != nil {
+	if err := j.syncTo(s, s.next, s.end); err != nil {
 		return err
 	}
 	j.mu.Lock()
@@ -306,7 +291,13 @@ func (j *Journal) begin(first uint64, floor int64) error {
 	j.segments = append(j.segments, s)
 	j.bytes += s.size
 	j.mu.Unlock()
-	if err := j.noteSynced(); err != nil {
+	return j.syncHead()
+}
+
+// syncHead notes durably where the journal ends; all of it is on disk.
+func (j *Journal) syncHead() error {
+	s := j.active()
+	if err := j.head.set(headSlot{first: j.First(), end: s.next, segment: s.first, offset: s.end}); err != nil {
 		return err
 	}
 	return j.head.sync()
@@ -353,12 +344,14 @@ func (j *Journal) cut(before uint64) ([]*segment, error) {
 	}
 	slot := j.head.slot
 	slot.first = j.First()
-	err := j.head.set(slot)
-	if err == nil {
-		err = j.head.sync()
-	}
-	if err != nil {
-		return nil, j.fail(fmt.Errorf("cut journal: %w", err))
+	for range 2 { // both slots, so that losing one does not bring the old first back
+		err := j.head.set(slot)
+		if err == nil {
+			err = j.head.sync()
+		}
+		if err != nil {
+			return nil, j.fail(fmt.Errorf("cut journal: %w", err))
+		}
 	}
 	return drop, nil
 }
@@ -394,15 +387,7 @@ func (j *Journal) LastTime() int64 {
 // Close syncs what is not yet and gives the lock back. It returns the error that the journal failed with, if it had.
 func (j *Journal) Close() error {
 	if j.stop != nil {
-		j.writeMu.Lock()
-		if !j.closed {
-			select {
-			case <-j.stop:
-			default:
-				close(j.stop)
-			}
-		}
-		j.writeMu.Unlock()
+		j.stopOnce.Do(func() { close(j.stop) })
 		<-j.done
 	}
 	j.writeMu.Lock()
@@ -413,13 +398,11 @@ func (j *Journal) Close() error {
 	j.closed = true
 	err := j.failure()
 	if err == nil && j.dirty {
-		err = j.syncFile()
+		s := j.active()
+		err = j.syncTo(s, s.next, s.end)
 	}
 	if err == nil {
-		err = j.noteSynced()
-	}
-	if err == nil {
-		err = j.head.sync()
+		err = j.syncHead()
 	}
 	j.mu.Lock()
 	if j.failed == nil {

@@ -19,10 +19,10 @@ func (j *Journal) recover(known bool) error {
 		}
 	}
 	if len(firsts) == 0 {
-		if known {
+		if known && h.end > h.first {
 			return &CorruptionError{Path: j.dir, Offset: -1, Reason: fmt.Sprintf("there is no segment, but records %d to %d had been acknowledged", h.first, h.end-1)}
 		}
-		if err := j.begin(1, 0); err != nil {
+		if err := j.begin(max(1, h.first), 0); err != nil {
 			return fmt.Errorf("create journal: %w", err)
 		}
 		return j.o.disk.syncDir(filepath.Dir(j.dir))
@@ -122,10 +122,7 @@ func (j *Journal) openLast(first uint64, known bool) error {
 	if sealed {
 		return j.begin(s.next, s.last)
 	}
-	if err := j.noteSynced(); err != nil {
-		return err
-	}
-	return j.head.sync()
+	return j.syncHead()
 }
 
 // judgeTail decides whether what ends the last segment is an unfinished write, which is cut, or damage, which is an error.

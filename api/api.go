@@ -46,7 +46,8 @@ type Source interface {
 	// Config is the configuration in force, as YAML, without secrets.
 	Config() string
 
-	// Reload reads the configuration again; a bad one is refused whole.
+	// Reload reads the configuration again; a bad one is refused whole. It logs what it
+	// did itself, for it is not only asked here.
 	Reload() error
 }
 

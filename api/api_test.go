@@ -207,7 +207,7 @@ func TestTheSourcesErrorsKeepTheirKind(t *testing.T) {
 			if err := json.Unmarshal(b, &e); err != nil {
 				t.Fatal(err)
 			}
-			if resp.StatusCode != c.code || e.ErrorType != c.kind || !strings.Contains(e.Error, c.err.Error()) {
+			if resp.StatusCode != c.code || e.ErrorType != c.kind || !strings.HasSuffix(e.Error, c.err.Error()) || (c.code != 500 && e.Error != c.err.Error()) {
 				t.Errorf("%s, %v: %s %s", target, c.err, resp.Status, b)
 			}
 			if got := strings.Count(log.String(), "\n"); got > 1 || (got == 1) != c.logs {
@@ -228,6 +228,11 @@ func TestReloadAnswersAsPrometheusDoesAndSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	_, bad := config.Parse([]byte("remote_write: []\nreceive:\n  max_in_flight: 0\n"), "relay.yml")
+	var log bytes.Buffer
+	ask(New(&fake{err: bad}, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}), request("POST", "/-/reload", ""))
+	if log.Len() > 0 {
+		t.Errorf("logged a second time: %s", log.String())
+	}
 	text := refused(t, &fake{err: bad}, request("POST", "/-/reload", ""), 500, "internal")
 	for _, want := range []string{"the old one stays", "relay.yml:1: remote_write", "relay.yml:3: receive.max_in_flight"} {
 		if !strings.Contains(text, want) {

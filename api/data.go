@@ -12,10 +12,18 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
+// during says what was being done when something failed. What is the request's own fault, or passes, says enough itself.
+func during(what string, err error) error {
+	if kindOf(err) != internal {
+		return err
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
 func (s *server) status(r *http.Request) (any, error) {
 	st, err := s.src.Status(r.Context())
 	if err != nil {
-		return nil, fmt.Errorf("read status: %w", err)
+		return nil, during("read status", err)
 	}
 	return st, nil
 }
@@ -38,7 +46,7 @@ func (s *server) series(r *http.Request) (any, error) {
 	}
 	found, next, err := s.src.Series(r.Context(), q)
 	if err != nil {
-		return nil, fmt.Errorf("list series: %w", err)
+		return nil, during("list series", err)
 	}
 	for i := range found {
 		found[i].Labels = notNil(found[i].Labels)
@@ -60,7 +68,7 @@ func (s *server) corrections(r *http.Request) (any, error) {
 	}
 	found, next, err := s.src.Corrections(r.Context(), q)
 	if err != nil {
-		return nil, fmt.Errorf("list corrections: %w", err)
+		return nil, during("list corrections", err)
 	}
 	for i := range found {
 		found[i].Labels = notNil(found[i].Labels)
@@ -84,7 +92,7 @@ func (s *server) summary(r *http.Request) (any, error) {
 	}
 	rows, err := s.src.Summary(r.Context(), q, names)
 	if err != nil {
-		return nil, fmt.Errorf("sum up corrections: %w", err)
+		return nil, during("sum up corrections", err)
 	}
 	slices.SortFunc(rows, func(a, b SummaryRow) int { return larger(a, b, names) })
 	return summary{By: names, Groups: len(rows), Rows: listed(rows[:min(most, len(rows))])}, nil
@@ -118,7 +126,7 @@ func (s *server) rejected(r *http.Request) (any, error) {
 	}
 	found, next, err := s.src.Rejected(r.Context(), cursor, most)
 	if err != nil {
-		return nil, fmt.Errorf("list rejected batches: %w", err)
+		return nil, during("list rejected batches", err)
 	}
 	return page[Rejected]{Items: listed(found), Next: next}, nil
 }
@@ -142,7 +150,7 @@ func (s *server) forget(r *http.Request) (any, error) {
 	}
 	n, err := s.src.Forget(r.Context(), sets)
 	if err != nil {
-		return nil, fmt.Errorf("forget series: %w", err)
+		return nil, during("forget series", err)
 	}
 	return forgotten{n}, nil
 }

@@ -116,10 +116,10 @@ var everything = []struct{ method, target, body string }{
 
 func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	for name, src := range map[string]*fake{
-		"everything":    full(),
-		"nothing":       {},
-		"broken":        {err: errDisk},
-		"starting":      {err: Unavailable(errors.New("replaying the journal"))},
+		"everything":     full(),
+		"nothing":        {},
+		"broken":         {err: errDisk},
+		"starting":       {err: Unavailable(errors.New("replaying the journal"))},
 		"strange cursor": {err: BadData(errors.New("after: not a cursor"))},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -93,7 +93,7 @@ func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.src.Reload(); err != nil {
-		s.fail(w, r, fmt.Errorf("failed to reload config, the old one stays: %w", err))
+		s.failWith(w, r, http.StatusInternalServerError, internal, fmt.Sprintf("failed to reload config, the old one stays: %v", err))
 	}
 }
 

@@ -121,7 +121,7 @@ storage:
     remote_timeout: 30
     name: [a]
 `, []string{
-			`relay.yml:3: remote_write[0].remote_timeout: not a valid duration string: "30"`,
+			`relay.yml:3: remote_write[0].remote_timeout: not a valid duration string: "30"; write a number and a unit, such as 30s`,
 			"relay.yml:4: remote_write[0].name: found a list, where a text belongs",
 		}},
 		{"the upstream's scheme", "remote_write:\n  - url: mimir:9009/api/v1/push\n", []string{"relay.yml:2: remote_write[0].url: must start with http:// or https://"}},
@@ -172,7 +172,9 @@ storage:
 }
 
 func TestSettingsWithoutEffectAreTold(t *testing.T) {
-	c := parse(t, upstream+`    send_exemplars: true
+	c := parse(t, upstream+`    name: mimir
+    round_robin_dns: true
+    send_exemplars: true
     send_native_histograms: true
     failed_request_logging: true
     follow_redirects: true
@@ -188,6 +190,7 @@ func TestSettingsWithoutEffectAreTold(t *testing.T) {
       retry_on_http_429: false
       sample_age_limit: 1h
 correct:
+  join_wait: 10s
   rules:
     - {match: a, type: gauge, wrap: 32}
     - {match: b}
@@ -197,8 +200,9 @@ correct:
 	for _, key := range []string{
 		"remote_write[0].queue_config.retry_on_http_429", "remote_write[0].follow_redirects", "remote_write[0].queue_config.capacity",
 		"remote_write[0].queue_config.min_shards", "remote_write[0].queue_config.max_samples_per_send",
-		"remote_write[0].queue_config.batch_send_deadline", "remote_write[0].send_exemplars", "remote_write[0].send_native_histograms",
-		"remote_write[0].metadata_config", "remote_write[0].failed_request_logging", "correct.rules[0]", "correct.rules[2]",
+		"remote_write[0].queue_config.batch_send_deadline", "remote_write[0].queue_config.sample_age_limit", "remote_write[0].name",
+		"remote_write[0].round_robin_dns", "remote_write[0].send_exemplars", "remote_write[0].send_native_histograms",
+		"remote_write[0].metadata_config", "remote_write[0].failed_request_logging", "correct.join_wait", "correct.rules[0]", "correct.rules[2]",
 	} {
 		if len(got) == 0 || !strings.HasPrefix(got[0], key+": ") {
 			t.Fatalf("next is %s, got %q", key, got)

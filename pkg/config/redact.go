@@ -126,6 +126,9 @@ func scrub(err error, secrets []string) string {
 		return badURL
 	}
 	text := err.Error()
+	if strings.HasPrefix(text, "not a valid duration string") {
+		text += "; write a number and a unit, such as 30s"
+	}
 	for _, s := range secrets {
 		if len(s) > 2 { // shorter ones would take words apart
 			text = strings.ReplaceAll(text, s, secretToken)

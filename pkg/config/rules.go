@@ -35,6 +35,7 @@ type Correct struct {
 	// JoinWait is how long the parts of one classic histogram, which may arrive in
 	// different requests, may wait for each other once one of them looks suspicious;
 	// 0 to 5m of journal time. Default 5s: Prometheus' batch deadline. Healthy parts never wait.
+	// In this release histograms are corrected series by series, so it has no effect yet.
 	JoinWait model.Duration `yaml:"join_wait"`
 
 	// ForgetAfter: the state of a series not seen for so long is dropped, in journal

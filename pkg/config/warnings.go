@@ -32,6 +32,9 @@ func upstreamWarnings(rw *promconfig.RemoteWriteConfig, at string) []string {
 		{q.MinShards != dq.MinShards, "queue_config.min_shards", "requests run in parallel as they come, at most max_shards"},
 		{q.MaxSamplesPerSend != dq.MaxSamplesPerSend, "queue_config.max_samples_per_send", sameBatch},
 		{q.BatchSendDeadline != dq.BatchSendDeadline, "queue_config.batch_send_deadline", sameBatch + ", at once"},
+		{q.SampleAgeLimit != dq.SampleAgeLimit, "queue_config.sample_age_limit", "what was acknowledged is not given up for its age"},
+		{rw.Name != "", "name", "there is one upstream, and nothing is named after it"},
+		{rw.RoundRobinDNS, "round_robin_dns", "connections are kept and shared by all requests"},
 		{rw.SendExemplars, "send_exemplars", asArrives},
 		{rw.SendNativeHistograms, "send_native_histograms", asArrives},
 		{rw.MetadataConfig != promconfig.DefaultMetadataConfig, "metadata_config", asArrives},
@@ -46,6 +49,9 @@ func upstreamWarnings(rw *promconfig.RemoteWriteConfig, at string) []string {
 
 func (c *Correct) warnings() []string {
 	var lines []string
+	if c.JoinWait != Default().Correct.JoinWait {
+		lines = append(lines, "correct.join_wait: has no effect in this release: histograms are corrected series by series")
+	}
 	first := make(map[string]int)
 	for i, r := range c.Rules {
 		at := fmt.Sprintf("correct.rules[%d]", i)

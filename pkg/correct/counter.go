@@ -14,12 +14,13 @@ type Counter struct {
 
 	// What steps are like, as sums over about the last paceWindow steps. They
 	// serve odds, not values, so seven digits are plenty.
-	sumDt float32 // s
-	sumX  float32 // growth
-	sumSq float32 // squared distance of the growth from the expected
-	peak  float32 // highest pace, 1/s, fading
-	n     uint16  // steps in the sums
-	flags uint8
+	sumDt  float32 // s
+	sumX   float32 // growth
+	sumSq  float32 // squared distance of the growth from the expected
+	peak   float32 // highest pace, 1/s, fading
+	median float32 // of the pace, 1/s, roughly
+	n      uint16  // steps in the sums
+	flags  uint8
 }
 
 const (
@@ -33,6 +34,11 @@ const (
 	// paceWindow is how many steps the pace looks back: at 15 s half an hour, long
 	// enough that a counter of one event a minute has a pace, short enough to follow the day.
 	paceWindow = 128
+	// clipMedians: a step of more than so many medians is learned as if it were just that. Where
+	// every fifth step is a jump back from a stale read, the spread would else hide them all.
+	clipMedians = 3
+	// medianShare is the share by which the median follows every step up or down.
+	medianShare = 1.0 / 16
 	// clipAfter steps the spread is known well enough to tell an outlier.
 	clipAfter = 8
 	// clipSigma: a step this many standard deviations above the expected is learned
@@ -85,13 +91,18 @@ func (c *Counter) learn(growth, seconds float64) {
 		limit := 3 * c.sumDt / n
 		x, dt = x*(limit/dt), limit
 	}
-	if p := x / dt; p > c.peak {
+	p := x / dt
+	if p > c.peak {
 		c.peak = p
 	} else {
 		c.peak *= peakFade
 	}
 	if c.n > 0 {
 		m := c.sumX / c.sumDt * dt
+		// Only where the median says something about the mean: rare events have a median of 0.
+		if limit := clipMedians * c.median * dt; x > limit && c.n > 1 && clipMedians*m < 2*limit {
+			x = limit
+		}
 		e := x - m
 		sq := e * e
 		if c.n >= clipAfter && e > 0 && sq*n > clipSigma*clipSigma*(c.sumSq+m*m) {
@@ -99,6 +110,14 @@ func (c *Counter) learn(growth, seconds float64) {
 			x = m + float32(math.Sqrt(float64(sq)))
 		}
 		c.sumSq += sq
+	}
+	switch {
+	case c.n == 0 || c.median == 0:
+		c.median = p
+	case p > c.median:
+		c.median += c.median * medianShare
+	case p < c.median:
+		c.median -= c.median * medianShare
 	}
 	if c.n >= paceWindow {
 		const keep = 1 - 1.0/paceWindow

@@ -8,6 +8,8 @@ type enactor struct {
 	s    Sample
 	step step
 	log  []Correction
+
+	justFolded bool // the sample before was a full reset
 }
 
 // run takes the sample: what is open is settled first where it can be, then the
@@ -44,6 +46,7 @@ func (e *enactor) rise() {
 	}
 	x, dt := e.step.raw-e.step.prev, e.step.dt
 	if e.cs != nil {
+		e.justFolded = e.cs.fold.set
 		if e.revokeFold() {
 			e.c.move(e.s.T, e.s.V)
 			return
@@ -52,13 +55,26 @@ func (e *enactor) rise() {
 			e.c.step(e.s.T, e.s.V, g, since)
 			return
 		}
+		suspect := e.suspect(x, dt)
 		e.ageDebts()
-		if e.askAgain(x, dt) {
-			e.c.move(e.s.T, e.s.V) // the step after a restart may be a burst's: not learned
+		if e.askAgain(x, dt) || suspect {
+			e.c.move(e.s.T, e.s.V)
 			return
 		}
 	}
 	e.c.step(e.s.T, e.s.V, x, dt)
+}
+
+// suspectSigma: a growth this far over the usual may be a return or a burst that nobody recognised.
+const suspectSigma = 3
+
+// suspect: while a drop is open, an unusual growth is not to be learned from.
+func (e *enactor) suspect(x, dt float64) bool {
+	if e.c.n < 2 || len(e.cs.debts) == 0 && !e.justFolded {
+		return false
+	}
+	mean, sigma := e.step.pace.usual(dt)
+	return x > mean+suspectSigma*sigma
 }
 
 // enact applies a verdict about this sample.

@@ -11,7 +11,7 @@ import (
 //
 //	version 1, flags of the Counter, 1 if a Case follows
 //	T, ST (8 bytes each), Raw, before (float64), lastMS (uint32)
-//	sumDt, sumX, sumSq, peak (float32), n (uint16)
+//	sumDt, sumX, sumSq, peak, median (float32), n (uint16)
 //	Case: startST, resets, losses, returns (float32), seen (uint32), fold (set, t, prev, top, offset),
 //	count of epochs (1 byte) and them, count of debts (1 byte) and them
 //
@@ -19,7 +19,7 @@ import (
 const recordVersion = 1
 
 const (
-	counterBytes = 3 + 8 + 8 + 8 + 8 + 4 + 4*4 + 2
+	counterBytes = 3 + 8 + 8 + 8 + 8 + 4 + 5*4 + 2
 	caseBytes    = 8 + 3*4 + 4 + 1 + 4*8
 	epochBytes   = 4*8 + 1
 	debtBytes    = 9*8 + 2
@@ -43,6 +43,7 @@ func (c *Counter) Append(b []byte, cs *Case) []byte {
 	w.float32(c.sumX)
 	w.float32(c.sumSq)
 	w.float32(c.peak)
+	w.float32(c.median)
 	w = binary.LittleEndian.AppendUint16(w, c.n)
 	if cs != nil {
 		w.theCase(cs)
@@ -114,7 +115,7 @@ func (c *Counter) Decode(b []byte) (*Case, error) {
 	n := Counter{flags: b[1]}
 	n.T, n.ST, n.Raw, n.before = r.int(), r.int(), r.float(), r.float()
 	n.lastMS = r.uint32()
-	n.sumDt, n.sumX, n.sumSq, n.peak = r.float32(), r.float32(), r.float32(), r.float32()
+	n.sumDt, n.sumX, n.sumSq, n.peak, n.median = r.float32(), r.float32(), r.float32(), r.float32(), r.float32()
 	n.n = r.uint16()
 	if err := n.check(b[2]); err != nil {
 		return nil, err
@@ -141,7 +142,7 @@ func (c *Counter) check(hasCase byte) error {
 	if c.flags&flagCase != 0 {
 		caseFlag = 1
 	}
-	sums := [...]float32{c.sumDt, c.sumX, c.sumSq, c.peak}
+	sums := [...]float32{c.sumDt, c.sumX, c.sumSq, c.peak, c.median}
 	for _, x := range sums {
 		if !(x >= 0) || x > math.MaxFloat32 {
 			return fmt.Errorf("state record has a sum of %v", x)

@@ -32,6 +32,8 @@ const (
 	// usualOdds: a value within the usual growth from 0 costs at most one step when
 	// judged wrongly, so it is folded on weaker evidence.
 	usualOdds = -2
+	// newOdds is the same while few steps are known.
+	newOdds = 1
 	// evenOdds: what is still this even after all is folded, as PromQL would.
 	evenOdds = -1
 	// noiseShare of its value may be lost by a float sum that is added up in another order.
@@ -60,7 +62,7 @@ func judgeDrop(s *step, c *Counter, cs *Case, p Policy) verdict {
 		mean, sigma := s.pace.usual(s.dt)
 		fits = s.raw <= mean+usualSigma*sigma
 	}
-	if sum >= clearOdds || fits && sum > usualOdds {
+	if sum >= clearOdds || fits && (sum > usualOdds && c.n >= clipAfter || sum > newOdds) {
 		v.action, v.kind = actFold, KindReset
 		return v
 	}

@@ -1,0 +1,116 @@
+package accuracy
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"pawl/pkg/correct"
+)
+
+// Class is one line of the table: what befalls a counter, and how near the relay has to come.
+type Class struct {
+	Name       string
+	Reach      float64 // the relay's mean error may be this much
+	OverPromQL float64 // if not 0, also at most this much more than PromQL's
+	HandsOff   bool    // bit for bit
+	Policy     correct.Policy
+	Traces     func(seed uint64, hours int) []Trace
+}
+
+// Classes are the scalar ones of the table that the project measures itself by.
+func Classes() []Class {
+	impute := correct.Policy{Impute: true}
+	return []Class{
+		{Name: "lost increments at a crash", Reach: 0.004, Traces: panicTraces},
+		{Name: "the post-mortem's own table", Reach: 0, Traces: postMortem},
+		{Name: "one of N workers recycles", Reach: 0.0195, Traces: recycleTraces},
+		{Name: "one of N workers recycles, impute", Reach: 0.003, Policy: impute, Traces: recycleTraces},
+		{Name: "whole restart, then a burst", Reach: 0.0005, OverPromQL: 0.0005, Traces: restartTraces(false)},
+		{Name: "whole restart, then a burst, start timestamps", Reach: 0, Traces: restartTraces(true)},
+		{Name: "crash loops", Reach: 0.001, Traces: loopTraces(false)},
+		{Name: "crash loops, start timestamps", Reach: 0, Traces: loopTraces(true)},
+		{Name: "stale reads, HA flips", Reach: 0.002, Traces: flipTraces},
+		{Name: "float jitter", Reach: 0.0008, Traces: jitterTraces},
+		{Name: "healthy counters, odd floats", Reach: 0, HandsOff: true, Traces: healthyTraces},
+	}
+}
+
+func panicTraces(seed uint64, hours int) (all []Trace) {
+	for _, lambda := range []float64{0.01, 0.1, 1, 5, 20} {
+		all = append(all, panics(seed, hours, lambda))
+	}
+	return all
+}
+
+func recycleTraces(seed uint64, hours int) (all []Trace) {
+	for _, n := range []int{2, 4, 8, 16} {
+		for _, lambda := range []float64{0.1, 1, 10, 50} {
+			all = append(all, recycle(seed, hours, n, lambda))
+		}
+	}
+	return all
+}
+
+func restartTraces(starts bool) func(uint64, int) []Trace {
+	return func(seed uint64, hours int) (all []Trace) {
+		for _, burst := range []float64{1, 5, 20} {
+			for _, lambda := range []float64{0.1, 1, 10, 50} {
+				all = append(all, restarts(seed, hours, 0.01, lambda, burst, starts))
+			}
+		}
+		return all
+	}
+}
+
+func loopTraces(starts bool) func(uint64, int) []Trace {
+	return func(seed uint64, hours int) (all []Trace) {
+		for _, lambda := range []float64{0.1, 1, 10, 50} {
+			all = append(all, restarts(seed, hours, 0.08, lambda, 1, starts))
+		}
+		return all
+	}
+}
+
+func flipTraces(seed uint64, hours int) (all []Trace) {
+	for _, lag := range []int{1, 4} {
+		for _, lambda := range []float64{0.1, 1, 10, 50} {
+			all = append(all, flips(seed, hours, lag, lambda))
+		}
+	}
+	return all
+}
+
+func jitterTraces(seed uint64, hours int) (all []Trace) {
+	for _, rate := range []float64{0.01, 1, 1000} {
+		for _, spread := range []float64{0.02, 0.1, 0.3} {
+			all = append(all, jitter(seed, hours, rate, spread))
+		}
+	}
+	return all
+}
+
+func healthyTraces(seed uint64, hours int) []Trace {
+	return []Trace{
+		healthy(seed, hours, "requests", 0, func(r *rand.Rand) float64 { return float64(r.IntN(40)) }),
+		healthy(seed, hours, "rare", 0, func(r *rand.Rand) float64 { return float64(r.IntN(100) / 97) }),
+		healthy(seed, hours, "seconds", 0, func(r *rand.Rand) float64 { return r.Float64() * 0.1 }),
+		healthy(seed, hours, "bursts", 3, func(r *rand.Rand) float64 { return math.Floor(math.Exp(r.NormFloat64() * 6)) }),
+		healthy(seed, hours, "bytes past 2^53", 1<<60, func(r *rand.Rand) float64 { return float64(r.Uint64N(1 << 40)) }),
+		healthy(seed, hours, "subnormal", 0, func(r *rand.Rand) float64 { return float64(r.IntN(5)) * math.SmallestNonzeroFloat64 }),
+		healthy(seed, hours, "huge", 1e290, func(r *rand.Rand) float64 { return r.Float64() * 1e300 }),
+	}
+}
+
+// postMortem is the table of the incident that the project began with, one
+// increment lost, 72,932 counted (docs: two true stories). Its last four minutes and a half come
+// at no full hour, so the trace is stretched over one by standing still.
+func postMortem(uint64, int) []Trace {
+	seconds := []float64{0, 30, 60, 90, 120, 150, 180, 354.117, 384.126, 414.13, 444.119, 3600}
+	raw := []float64{72929, 72929, 72930, 72930, 72932, 72932, 72933, 72932, 72932, 72932, 72932, 72932}
+	s := newSim(0, 1, "post-mortem")
+	for i, t := range seconds {
+		s.now = t
+		s.highest(raw[i])
+	}
+	return []Trace{s.tr}
+}

@@ -149,7 +149,7 @@ func TestRotInTheJournalIsNeverSilent(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	names := append(slices.Clone(segs), "head")
 	dir := t.TempDir()
-	for i := range 150 {
+	for i := range 150 * *torture {
 		name := names[rng.IntN(len(names))]
 		damaged, what := rot(rng, f, name, names)
 		damaged.write(t, dir)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"flag"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -12,11 +13,15 @@ import (
 // childEnv makes the test binary play the process that is killed, or that may panic, in tests of crashes and of rot.
 const childEnv = "PAWL_STORE_TEST_CHILD"
 
+// torture is for long runs: go test ./pkg/store -run 'Kill|Rot' -torture 50
+var torture = flag.Int("torture", 1, "multiplies the number of random cases of crashes and rot")
+
 func TestMain(m *testing.M) {
 	if role := os.Getenv(childEnv); role != "" {
 		child, ok := map[string]func(dir string) error{
 			"append":     childAppend,
 			"checkpoint": childCheckpoint,
+			"fill":       childFill,
 			"open-state": childOpenState,
 		}[role]
 		if !ok {

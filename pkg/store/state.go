@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -20,12 +22,13 @@ import (
 //
 // Get, Load and Scan may be called concurrently with each other and with a draft. There is one draft at a time.
 type State struct {
-	dir     string
-	log     *slog.Logger
-	disk    disk
-	lock    *Lock
-	db      *badger.DB
-	metrics stateMetrics
+	dir      string
+	log      *slog.Logger
+	disk     disk
+	memTable int64
+	lock     *Lock
+	db       *badger.DB
+	metrics  stateMetrics
 
 	mu          sync.Mutex
 	good        Checkpoint
@@ -39,10 +42,16 @@ type State struct {
 // OpenState opens or creates the series state in dir and takes its lock. It reads everything once and compares it with the head:
 // a *StateError says that something is missing or changed. reg may be nil.
 func OpenState(dir string, log *slog.Logger, reg prometheus.Registerer) (*State, error) {
-	return openState(dir, log, reg, disk{})
+	return openState(dir, log, reg, stateOptions{memTable: memTableBytes})
 }
 
-func openState(dir string, log *slog.Logger, reg prometheus.Registerer, d disk) (*State, error) {
+// stateOptions are for tests: a small memtable brings out flushes and compactions, which is where the interesting crashes are.
+type stateOptions struct {
+	disk     disk
+	memTable int64 // bytes
+}
+
+func openState(dir string, log *slog.Logger, reg prometheus.Registerer, o stateOptions) (*State, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -50,7 +59,7 @@ func openState(dir string, log *slog.Logger, reg prometheus.Registerer, d disk) 
 	if err != nil {
 		return nil, err
 	}
-	s := &State{dir: dir, log: log, disk: d, lock: lock, readers: make(map[uint64]int)}
+	s := &State{dir: dir, log: log, disk: o.disk, memTable: o.memTable, lock: lock, readers: make(map[uint64]int)}
 	if err := s.open(); err != nil {
 		if s.db != nil {
 			_ = guard(s.db.Close)
@@ -67,11 +76,14 @@ func (s *State) open() error {
 	if err != nil {
 		return err
 	}
-	if err := verifyTables(s.badgerDir()); err != nil {
-		return s.damaged(head, "a table of the database is damaged", err)
+	if err := s.prepare(); err != nil {
+		return s.damaged(head, "the database is damaged", err)
 	}
 	var db *badger.DB
 	err = guard(func() (err error) { db, err = badger.OpenManaged(s.badgerOptions()); return err })
+	if isShortage(err) {
+		return fmt.Errorf("open series state: %w", err)
+	}
 	if err != nil {
 		return s.damaged(head, "the database does not open", err)
 	}
@@ -158,7 +170,7 @@ func (s *State) badgerDir() string { return filepath.Join(s.dir, "badger") }
 // badgerOptions are sized for keys of 17 bytes and values of about 100, and for a process that shares its memory with others.
 func (s *State) badgerOptions() badger.Options {
 	return badger.DefaultOptions(s.badgerDir()).
-		WithSyncWrites(true). // else a memtable that was rotated out but not yet flushed is not durable, and Sync does not reach it
+		WithSyncWrites(!s.disk.unsynced). // else a memtable that was rotated out but not yet flushed is not durable, and Sync does not reach it
 		WithCompression(options.None).
 		WithBlockCacheSize(0). // tables are mapped, the page cache is the cache
 		WithIndexCacheSize(0).
@@ -166,9 +178,10 @@ func (s *State) badgerOptions() badger.Options {
 		WithDetectConflicts(false). // one writer
 		WithNumMemtables(2).
 		WithNumCompactors(2).
-		WithMemTableSize(memTableBytes).
-		WithValueLogFileSize(16 << 20). // values stay in the tables; the value log is an empty mapped file
-		WithNumVersionsToKeep(1).       // above the discard timestamp all versions stay anyway
+		WithMemTableSize(s.memTable).
+		WithValueThreshold(min(1<<20, s.memTable/10)). // values stay in the tables; the value log is an empty mapped file
+		WithValueLogFileSize(max(1<<20, s.memTable/2)).
+		WithNumVersionsToKeep(1). // above the discard timestamp all versions stay anyway
 		WithLogger(badgerLog{s.log})
 }
 
@@ -247,6 +260,16 @@ func SetAsideState(dir string) (string, error) {
 		}
 		return to, disk{}.syncDir(filepath.Dir(to))
 	}
+}
+
+// isShortage tells what is wrong with the machine from what is wrong with the data. Badger hands errors on as text.
+func isShortage(err error) bool {
+	for _, no := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if err != nil && (errors.Is(err, no) || strings.Contains(err.Error(), no.Error())) {
+			return true
+		}
+	}
+	return false
 }
 
 // guard turns a panic of Badger's in this goroutine into an error.

@@ -9,9 +9,6 @@ import (
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
-	"github.com/dgraph-io/badger/v4/table"
-	"github.com/dgraph-io/ristretto/v2/z"
 	"golang.org/x/sys/unix"
 )
 
@@ -151,33 +148,6 @@ func successor(prefix []byte) []byte {
 		}
 	}
 	return nil
-}
-
-// verifyTables reads every block of every table in dir. Badger itself opens tables in goroutines of its own, where damage can panic.
-func verifyTables(dir string) error {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-	if err != nil {
-		return err
-	}
-	for _, path := range paths {
-		if err := guard(func() error { return verifyTable(path) }); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	return nil
-}
-
-func verifyTable(path string) error {
-	m, err := z.OpenMmapFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer m.Close(-1)
-	t, err := table.OpenTable(m, table.Options{ReadOnly: true, ChkMode: options.NoVerification, Compression: options.None})
-	if err != nil {
-		return err
-	}
-	return t.VerifyChecksum()
 }
 
 // allocatedBytes is what the files under dir take on disk.

@@ -85,7 +85,7 @@ func TestBombsTakeMemoryInProportionToTheirSize(t *testing.T) {
 		"a histogram of empty spans":      {V1, bytesField(1, join(jobLabel, bytesField(4, repeat(nil, []byte{0x5a, 0})...))...)},
 		"a histogram of one-byte buckets": {V1, bytesField(1, join(jobLabel, bytesField(4, bytesField(12, repeat(nil, []byte{0})...)...))...)},
 		"nested groups":                   {V1, repeat(nil, []byte{0x7b})},
-		"series behind half of nothing": {V1, append(appendBytes(nil, 15, make([]byte, size/2)), bytes.Repeat(bytesField(1, labelV1("a", "b")...), size/2/11)...)},
+		"series behind half of nothing":   {V1, append(appendBytes(nil, 15, make([]byte, size/2)), bytes.Repeat(bytesField(1, labelV1("a", "b")...), size/2/11)...)},
 		"unknown fields":                  {V1, repeat(nil, []byte{0x78, 1})},
 	} {
 		t.Run(name, func(t *testing.T) {

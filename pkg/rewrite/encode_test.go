@@ -176,6 +176,25 @@ func TestEncodeCarriesExactlyTheEdits(t *testing.T) {
 	})
 }
 
+// rapid prefers small requests; this takes them as they come.
+func TestEncodeCarriesExactlyTheEditsOfManyRequests(t *testing.T) {
+	for seed := range uint64(3000) {
+		d := seeded(seed)
+		b, w := draw(t, d)
+		edit(d, b, &w)
+		for _, to := range []Version{V1, V2} {
+			body, kept, err := b.Encode(nil, to, nil)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			checkEncoded(t, b, body, kept, to, cloneFlat(w))
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
 func TestUntouchedBatchGoesOutAsTheVeryBytes(t *testing.T) {
 	for v, body := range map[Version][]byte{V1: loadV1(t, 50, 0), V2: loadV2(t, 50, 0)} {
 		b := decoded(t, v, "", body)

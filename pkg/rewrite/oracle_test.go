@@ -107,11 +107,20 @@ func flattenHistogram(t testing.TB, h *prompb.Histogram, st int64) flatHistogram
 	}
 	plain := *h
 	plain.XXX_unrecognized = negativeZero(nil, 3, h.Sum)
+	plain.PositiveSpans, plain.NegativeSpans = plainSpans(h.PositiveSpans), plainSpans(h.NegativeSpans)
 	raw, err := plain.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return flatHistogram{h.Timestamp, st, raw}
+}
+
+// plainSpans are spans without unknown fields.
+func plainSpans(in []prompb.BucketSpan) (out []prompb.BucketSpan) {
+	for _, s := range in {
+		out = append(out, prompb.BucketSpan{Offset: s.Offset, Length: s.Length})
+	}
+	return out
 }
 
 // modelVerdict is Prometheus' own judgement of a histogram, at the door of its receiver.

@@ -75,7 +75,7 @@ func (b *Batch) rebuild(dst []byte, s *Series, guests []int32) []byte {
 			}
 			n++
 		case f.num == exemplar && len(guests) > 0:
-		case f.num == v2Created && b.Version == V2:
+		case f.num == v2Created && f.wt == wireVarint && b.Version == V2: // appended below
 		default:
 			dst = append(dst, m[p:q]...)
 		}

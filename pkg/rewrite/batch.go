@@ -111,6 +111,7 @@ type Batch struct {
 	spliced []byte // Message with its splices applied
 	series  []byte // one rebuilt TimeSeries
 	lost    int    // exemplars left out by the last Encode
+	conv    *converter
 }
 
 // Edits of a sample that cannot be made by overwriting bytes of the same length.
@@ -168,5 +169,5 @@ const maxMessage = math.MaxInt32 - 64
 func (b *Batch) Footprint() int {
 	return cap(b.Message) + cap(b.Series)*seriesBytes + cap(b.Samples)*sampleBytes + cap(b.Histograms)*histogramBytes +
 		cap(b.symbols)*symbolBytes + cap(b.Metadata)*metadataBytes + cap(b.spliced) + cap(b.series) + cap(b.edits) +
-		(cap(b.memo)+cap(b.last))*memoBytes + cap(b.names)*4 + cap(b.dup)*8
+		(cap(b.memo)+cap(b.last))*memoBytes + cap(b.names)*4 + cap(b.dup)*8 + b.conv.footprint()
 }

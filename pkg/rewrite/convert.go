@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
@@ -12,51 +14,84 @@ import (
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 )
 
-// convert rewrites message m, of the batch's version, in version to with its labels relabelled.
-func (b *Batch) convert(m []byte, to Version, cfgs []*relabel.Config) ([]byte, Counts, error) {
-	c := converter{scratch: labels.NewScratchBuilder(16), builder: labels.NewBuilder(labels.EmptyLabels()), cfgs: cfgs}
-	var (
-		out []byte
-		err error
-	)
-	if b.Version == V1 {
-		var req prompb.WriteRequest
-		if err := req.Unmarshal(m); err != nil {
-			return nil, Counts{}, fmt.Errorf("rewrite: read 1.0 message: %w", err)
-		}
-		if to == V1 {
-			c.relabelV1(&req)
-			out, err = req.Marshal()
-		} else {
-			out, err = c.toV2(&req).OptimizedMarshal(nil)
-		}
-	} else {
-		var req writev2.Request
-		if err := req.Unmarshal(m); err != nil {
-			return nil, Counts{}, fmt.Errorf("rewrite: read 2.0 message: %w", err)
-		}
-		if to == V2 {
-			if err = c.relabelV2(&req); err == nil {
-				out, err = req.OptimizedMarshal(nil)
-			}
-		} else {
-			var v1 *prompb.WriteRequest
-			if v1, err = c.toV1(&req); err == nil {
-				out, err = v1.Marshal()
-			}
-		}
-	}
-	if err != nil {
-		return nil, Counts{}, fmt.Errorf("rewrite: write message: %w", err)
-	}
-	return out, c.kept, nil
-}
-
+// converter writes a batch in Prometheus' own message types: in the other
+// version, with other labels, or both. It is kept for its memory.
 type converter struct {
+	cfgs    []*relabel.Config
 	scratch labels.ScratchBuilder
 	builder *labels.Builder
-	cfgs    []*relabel.Config
 	kept    Counts
+	out     []byte // the message written last
+
+	v1 prompb.WriteRequest
+	v2 writev2.Request
+	// What the entries of v1 and v2 consist of, in one piece per kind.
+	pairs     []prompb.Label
+	refs      []uint32
+	samplesV1 []prompb.Sample
+	samplesV2 []writev2.Sample
+}
+
+// convert writes the batch in version to, relabelled. m is the message with its
+// edits made if it was spliced; relabelling within one version starts from it
+// and keeps unknown fields. The result is valid until the next convert.
+func (b *Batch) convert(m []byte, to Version, cfgs []*relabel.Config) ([]byte, Counts, error) {
+	if b.conv == nil {
+		b.conv = &converter{scratch: labels.NewScratchBuilder(16), builder: labels.NewBuilder(labels.EmptyLabels())}
+	}
+	c := b.conv
+	c.cfgs, c.kept = cfgs, Counts{}
+	defer c.release()
+	var err error
+	switch {
+	case to == V1 && b.Version == V1:
+		if err = c.v1.Unmarshal(m); err == nil {
+			c.relabelV1(&c.v1)
+		}
+	case to == V2 && b.Version == V2:
+		if err = c.v2.Unmarshal(m); err == nil {
+			err = c.relabelV2(&c.v2)
+		}
+	case to == V2:
+		err = c.toV2(b)
+	default:
+		err = c.toV1(b)
+	}
+	if err != nil {
+		return nil, Counts{}, fmt.Errorf("rewrite: convert version %d to %d: %w", b.Version, to, err)
+	}
+	if to == V2 {
+		c.out, err = c.v2.OptimizedMarshal(c.out[:0])
+	} else {
+		c.out = slices.Grow(c.out[:0], c.v1.Size())[:c.v1.Size()]
+		_, err = c.v1.MarshalToSizedBuffer(c.out)
+	}
+	if err != nil {
+		return nil, Counts{}, fmt.Errorf("rewrite: write message of version %d: %w", to, err)
+	}
+	return c.out, c.kept, nil
+}
+
+// release lets go of what aliases the batch's message.
+func (c *converter) release() {
+	clear(c.v1.Timeseries)
+	clear(c.v2.Timeseries)
+	clear(c.pairs)
+	clear(c.v2.Symbols)
+	c.v1 = prompb.WriteRequest{Timeseries: c.v1.Timeseries[:0]}
+	c.v2 = writev2.Request{Timeseries: c.v2.Timeseries[:0]}
+	c.pairs, c.refs = c.pairs[:0], c.refs[:0]
+	c.samplesV1, c.samplesV2 = c.samplesV1[:0], c.samplesV2[:0]
+	c.cfgs = nil
+}
+
+func (c *converter) footprint() int {
+	if c == nil {
+		return 0
+	}
+	return cap(c.out) + cap(c.pairs)*int(unsafe.Sizeof(prompb.Label{})) + cap(c.refs)*4 +
+		cap(c.v1.Timeseries)*int(unsafe.Sizeof(prompb.TimeSeries{})) + cap(c.v2.Timeseries)*int(unsafe.Sizeof(writev2.TimeSeries{})) +
+		cap(c.samplesV1)*int(unsafe.Sizeof(prompb.Sample{})) + cap(c.samplesV2)*int(unsafe.Sizeof(writev2.Sample{}))
 }
 
 // relabel returns what becomes of a label set, sorted and without empty values, and whether its series is kept.
@@ -72,6 +107,33 @@ func (c *converter) relabel(ls labels.Labels) (labels.Labels, bool) {
 	ls = c.builder.Labels()
 	return ls, !ls.IsEmpty()
 }
+
+// labels returns the labels of series i as they are to go out, sorted, and
+// whether the series is kept. Without relabelling they alias the batch's message.
+func (c *converter) labels(b *Batch, i int) ([]prompb.Label, bool) {
+	from := len(c.pairs)
+	if len(c.cfgs) > 0 {
+		ls, keep := c.relabel(b.Labels(i))
+		ls.Range(func(l labels.Label) { c.pairs = append(c.pairs, prompb.Label{Name: l.Name, Value: l.Value}) })
+		return c.pairs[from:len(c.pairs):len(c.pairs)], keep
+	}
+	sorted := true
+	for it := b.iterate(i); it.next(); {
+		l := prompb.Label{Name: alias(it.name), Value: alias(it.value)}
+		if n := len(c.pairs); n > from && l.Name < c.pairs[n-1].Name {
+			sorted = false
+		}
+		c.pairs = append(c.pairs, l)
+	}
+	set := c.pairs[from:len(c.pairs):len(c.pairs)]
+	if !sorted {
+		slices.SortFunc(set, func(x, y prompb.Label) int { return strings.Compare(x.Name, y.Name) })
+	}
+	return set, true
+}
+
+// alias is b as a string without copying: it must not outlive b, nor b change while it is read.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func (c *converter) count(samples, histograms, exemplars int) {
 	c.kept.Samples += samples
@@ -152,56 +214,6 @@ func symbolAt(symbols []string, ref uint32) string {
 	return symbols[ref]
 }
 
-// toV2 writes a 1.0 request as 2.0. Samples and histograms of one series go
-// into TimeSeries of their own, metadata to the series of its family.
-func (c *converter) toV2(req *prompb.WriteRequest) *writev2.Request {
-	table := writev2.NewSymbolTable()
-	families := make(map[string]*prompb.MetricMetadata, len(req.Metadata))
-	for i := range req.Metadata {
-		families[req.Metadata[i].MetricFamilyName] = &req.Metadata[i]
-	}
-	used := make(map[string]struct{}, len(families))
-	out := &writev2.Request{Timeseries: make([]writev2.TimeSeries, 0, len(req.Timeseries))}
-	for i := range req.Timeseries {
-		ts := &req.Timeseries[i]
-		if len(ts.Samples)+len(ts.Histograms) == 0 {
-			continue
-		}
-		original := ts.ToLabels(&c.scratch, nil)
-		ls, keep := c.relabel(original)
-		if !keep {
-			continue
-		}
-		entry := writev2.TimeSeries{LabelsRefs: table.SymbolizeLabels(ls, nil), Exemplars: exemplarsV2(&table, ts.Exemplars)}
-		if md := familyOf(families, original.Get(labels.MetricName)); md != nil {
-			used[md.MetricFamilyName] = struct{}{}
-			entry.Metadata = writev2.Metadata{
-				Type:    writev2.Metadata_MetricType(metricType(uint64(md.Type))),
-				HelpRef: table.Symbolize(md.Help), UnitRef: table.Symbolize(md.Unit),
-			}
-		}
-		c.count(len(ts.Samples), len(ts.Histograms), len(ts.Exemplars))
-		if len(ts.Samples) > 0 {
-			entry.Samples = make([]writev2.Sample, len(ts.Samples))
-			for j, s := range ts.Samples {
-				entry.Samples[j] = writev2.Sample{Value: s.Value, Timestamp: s.Timestamp, XXX_unrecognized: negativeZero(nil, 1, s.Value)}
-			}
-			out.Timeseries = append(out.Timeseries, entry)
-			entry.Samples, entry.Exemplars = nil, nil
-		}
-		if len(ts.Histograms) > 0 {
-			entry.Histograms = make([]writev2.Histogram, len(ts.Histograms))
-			for j := range ts.Histograms {
-				entry.Histograms[j] = histogramV2(&ts.Histograms[j])
-			}
-			out.Timeseries = append(out.Timeseries, entry)
-		}
-	}
-	c.kept.Metadata = len(used)
-	out.Symbols = table.Symbols()
-	return out
-}
-
 // negativeZero adds field num with the value -0 to a message's unknown fields if v
 // is that: the generated code takes it for a zero and would leave it out.
 func negativeZero(unknown []byte, num int, v float64) []byte {
@@ -209,105 +221,4 @@ func negativeZero(unknown []byte, num int, v float64) []byte {
 		return unknown
 	}
 	return binary.LittleEndian.AppendUint64(append(unknown, byte(num<<3|wire64)), math.Float64bits(v))
-}
-
-// familyParts are the endings by which a series' name differs from its family's.
-var familyParts = [...]string{"_bucket", "_count", "_sum", "_total", "_created"}
-
-func familyOf(families map[string]*prompb.MetricMetadata, name string) *prompb.MetricMetadata {
-	if len(families) == 0 {
-		return nil
-	}
-	if md, ok := families[name]; ok {
-		return md
-	}
-	for _, part := range familyParts {
-		if family, ok := strings.CutSuffix(name, part); ok {
-			return families[family]
-		}
-	}
-	return nil
-}
-
-func exemplarsV2(table *writev2.SymbolsTable, in []prompb.Exemplar) []writev2.Exemplar {
-	if len(in) == 0 {
-		return nil
-	}
-	out := make([]writev2.Exemplar, len(in))
-	for i, e := range in {
-		refs := make([]uint32, 0, 2*len(e.Labels))
-		for _, l := range e.Labels {
-			refs = append(refs, table.Symbolize(l.Name), table.Symbolize(l.Value))
-		}
-		out[i] = writev2.Exemplar{LabelsRefs: refs, Value: e.Value, Timestamp: e.Timestamp, XXX_unrecognized: negativeZero(nil, 2, e.Value)}
-	}
-	return out
-}
-
-// toV1 writes a 2.0 request as 1.0. Start timestamps have no place there; inline
-// metadata becomes one metadata entry per family.
-func (c *converter) toV1(req *writev2.Request) (*prompb.WriteRequest, error) {
-	out := &prompb.WriteRequest{Timeseries: make([]prompb.TimeSeries, 0, len(req.Timeseries))}
-	seen := map[string]struct{}{}
-	for i := range req.Timeseries {
-		ts := &req.Timeseries[i]
-		original, err := ts.ToLabels(&c.scratch, req.Symbols)
-		if err != nil {
-			return nil, err
-		}
-		ls, keep := c.relabel(original)
-		if !keep {
-			continue
-		}
-		entry := prompb.TimeSeries{Labels: prompb.FromLabels(ls, nil)}
-		for _, s := range ts.Samples {
-			entry.Samples = append(entry.Samples, prompb.Sample{Value: s.Value, Timestamp: s.Timestamp, XXX_unrecognized: negativeZero(nil, 1, s.Value)})
-		}
-		for j := range ts.Histograms {
-			entry.Histograms = append(entry.Histograms, histogramV1(&ts.Histograms[j]))
-		}
-		for _, e := range ts.Exemplars {
-			entry.Exemplars = append(entry.Exemplars, exemplarV1(req.Symbols, e))
-		}
-		c.count(len(ts.Samples), len(ts.Histograms), len(ts.Exemplars))
-		out.Timeseries = append(out.Timeseries, entry)
-		if md, ok := metadataOf(ts, req.Symbols, original.Get(labels.MetricName)); ok {
-			if _, ok := seen[md.MetricFamilyName]; !ok {
-				seen[md.MetricFamilyName] = struct{}{}
-				out.Metadata = append(out.Metadata, md)
-			}
-		}
-	}
-	c.kept.Metadata = len(out.Metadata)
-	return out, nil
-}
-
-// metadataOf turns a series' inline metadata into its family's entry.
-func metadataOf(ts *writev2.TimeSeries, symbols []string, name string) (prompb.MetricMetadata, bool) {
-	help, unit := symbolAt(symbols, ts.Metadata.HelpRef), symbolAt(symbols, ts.Metadata.UnitRef)
-	kind := metricType(uint64(ts.Metadata.Type))
-	if name == "" || kind == 0 && help == "" && unit == "" {
-		return prompb.MetricMetadata{}, false
-	}
-	family := name
-	switch writev2.Metadata_MetricType(kind) {
-	case writev2.Metadata_METRIC_TYPE_HISTOGRAM, writev2.Metadata_METRIC_TYPE_GAUGEHISTOGRAM, writev2.Metadata_METRIC_TYPE_SUMMARY:
-		for _, part := range [...]string{"_bucket", "_count", "_sum"} {
-			if cut, ok := strings.CutSuffix(name, part); ok {
-				family = cut
-				break
-			}
-		}
-	}
-	return prompb.MetricMetadata{
-		Type: prompb.MetricMetadata_MetricType(kind), MetricFamilyName: family, Help: help, Unit: unit,
-	}, true
-}
-
-func exemplarV1(symbols []string, e writev2.Exemplar) prompb.Exemplar {
-	out := prompb.Exemplar{Value: e.Value, Timestamp: e.Timestamp, XXX_unrecognized: negativeZero(nil, 2, e.Value)}
-	for j := 0; j+1 < len(e.LabelsRefs); j += 2 {
-		out.Labels = append(out.Labels, prompb.Label{Name: symbols[e.LabelsRefs[j]], Value: symbols[e.LabelsRefs[j+1]]})
-	}
-	return out
 }

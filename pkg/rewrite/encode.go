@@ -19,11 +19,12 @@ func (b *Batch) Encode(dst []byte, to Version, relabel []*relabel.Config) (body 
 	b.lost = 0
 	m, changed := b.Message, b.patched
 	kept = Counts{Samples: len(b.Samples), Histograms: len(b.Histograms), Exemplars: b.Exemplars, Metadata: b.metadata}
-	if b.edited || to == V2 && b.exemplarOnly() {
-		m, kept = b.splice(to)
+	same := to == b.Version
+	if same && (b.edited || to == V2 && b.exemplarOnly()) {
+		m, kept = b.splice()
 		changed = true
 	}
-	if to != b.Version || len(relabel) > 0 {
+	if !same || len(relabel) > 0 {
 		if m, kept, err = b.convert(m, to, relabel); err != nil {
 			return nil, Counts{}, err
 		}

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -13,8 +14,9 @@ import (
 //
 // The TimeSeries is the unit of rebuilding: what else comes to change a sample
 // or histogram, or to add one, changes rebuild and what isEdited looks at.
-func (b *Batch) splice(to Version) ([]byte, Counts) {
-	moves := b.planMoves(to)
+func (b *Batch) splice() ([]byte, Counts) {
+	moves := b.planMoves(b.Version)
+	b.lost = moves.lost
 	out := b.spliced[:0]
 	kept := Counts{Metadata: b.metadata}
 	from := int32(0)
@@ -22,7 +24,7 @@ func (b *Batch) splice(to Version) ([]byte, Counts) {
 		s := &b.Series[i]
 		samples, histograms := b.remaining(s)
 		guests := moves.guests[int32(i)]
-		if bare := samples+histograms == 0; bare && s.exemplars > 0 && to == V2 ||
+		if bare := samples+histograms == 0; bare && s.exemplars > 0 && b.Version == V2 ||
 			bare && s.exemplars == 0 && s.S1 > s.S0 {
 			out = append(out, b.Message[from:s.at]...)
 			from = s.p1
@@ -47,7 +49,6 @@ func (b *Batch) splice(to Version) ([]byte, Counts) {
 		out = appendBytes(out, num, b.series)
 	}
 	b.spliced = append(out, b.Message[from:]...)
-	b.lost = b.Exemplars - kept.Exemplars
 	return b.spliced, kept
 }
 
@@ -171,7 +172,10 @@ func known(m []byte, p int) (field, int) {
 }
 
 // moves says which series take in the exemplars of which others.
-type moves struct{ guests map[int32][]int32 }
+type moves struct {
+	guests map[int32][]int32
+	lost   int // exemplars that find no place
+}
 
 // exemplarOnly reports whether a series carries exemplars and nothing else.
 func (b *Batch) exemplarOnly() bool {
@@ -194,7 +198,7 @@ func (b *Batch) planMoves(to Version) moves {
 	if to != V2 || b.Exemplars == 0 {
 		return moves{}
 	}
-	bare := map[Key][]int32{}
+	bare, lost := map[Key][]int32{}, 0
 	for i := range b.Series {
 		s := &b.Series[i]
 		if s.exemplars == 0 {
@@ -202,6 +206,7 @@ func (b *Batch) planMoves(to Version) moves {
 		}
 		if samples, histograms := b.remaining(s); samples+histograms == 0 {
 			bare[s.Key] = append(bare[s.Key], int32(i))
+			lost += int(s.exemplars)
 		}
 	}
 	if len(bare) == 0 {
@@ -216,10 +221,13 @@ func (b *Batch) planMoves(to Version) moves {
 		}
 		if samples, histograms := b.remaining(s); samples+histograms > 0 {
 			guests[int32(i)] = from
+			for _, g := range from {
+				lost -= int(b.Series[g].exemplars)
+			}
 			delete(bare, s.Key)
 		}
 	}
-	return moves{guests: guests}
+	return moves{guests: guests, lost: lost}
 }
 
 // appendExemplars appends the Exemplar fields of s and of its guests in order of time, as receivers want them.
@@ -243,15 +251,7 @@ func (b *Batch) appendExemplars(dst []byte, s *Series, num int, guests []int32) 
 	for _, g := range guests {
 		collect(&b.Series[g])
 	}
-	slices.SortStableFunc(all, func(x, y timed) int {
-		switch {
-		case x.t < y.t:
-			return -1
-		case x.t > y.t:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(all, func(x, y timed) int { return cmp.Compare(x.t, y.t) })
 	for _, e := range all {
 		dst = append(dst, e.raw...)
 	}

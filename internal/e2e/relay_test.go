@@ -129,6 +129,29 @@ func (r *relay) kinds(t *testing.T, selector string) map[string]int {
 	return kinds
 }
 
+// refused gives what the upstream answered to the batches that it refused for good.
+func (r *relay) refused(t *testing.T) []string {
+	t.Helper()
+	var answer struct {
+		Status, Error string
+		Data          struct {
+			Items []struct {
+				Status int
+				Answer string
+			}
+		}
+	}
+	getJSON(t, r.admin+"/api/v1/rejected", &answer)
+	if answer.Status != "success" {
+		t.Fatalf("list the refused batches: %s", answer.Error)
+	}
+	var all []string
+	for _, i := range answer.Data.Items {
+		all = append(all, fmt.Sprintf("%d %s", i.Status, i.Answer))
+	}
+	return all
+}
+
 func getJSON(t *testing.T, url string, into any) {
 	t.Helper()
 	resp, err := http.Get(url)

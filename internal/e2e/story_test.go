@@ -48,12 +48,16 @@ func TestBrokenCounterComesOutRight(t *testing.T) {
 			from := p.sender.start(t, tg, r.url+"/api/v1/write")
 			<-tg.ended
 			judgeStory(t, r, from, receiver)
+			if refused := r.refused(t); len(refused) > 0 {
+				t.Errorf("the upstream refused batches: %q", refused)
+			}
 			r.stop(t)
 		})
 	}
 }
 
-// Killed with -9 again and again in the middle of it, the relay gives the same result.
+// Killed with -9 again and again in the middle of it, the relay gives the same result. The
+// upstream is slow, so that there always is something acknowledged that it does not have yet.
 func TestKilledRelayGivesTheSameResult(t *testing.T) {
 	t.Parallel()
 	script := story()
@@ -65,7 +69,7 @@ func TestKilledRelayGivesTheSameResult(t *testing.T) {
 			t.Parallel()
 			tg := startTarget(t, script)
 			receiver := startReceiver(t)
-			r := startRelay(t, relayOptions{upstream: receiver.url + "/api/v1/write", message: p.upstream})
+			r := startRelay(t, relayOptions{upstream: slowProxy(t, receiver), message: p.upstream})
 			from := p.sender.start(t, tg, r.url+"/api/v1/write")
 			for i, scene := range kills {
 				tg.waitShown(t, scene)
@@ -77,6 +81,7 @@ func TestKilledRelayGivesTheSameResult(t *testing.T) {
 			}
 			<-tg.ended
 			judgeStory(t, r, from, receiver)
+			t.Logf("the upstream refused %d batches, which it had already", len(r.refused(t)))
 			r.stop(t)
 		})
 	}

@@ -29,7 +29,7 @@ func startThanos(t *testing.T) *thanosReceive {
 		"--tsdb.path="+filepath.Join(dir, "tsdb"),
 		"--grpc-address="+grpc, "--http-address="+http, "--remote-write.address="+write,
 		fmt.Sprintf(`--receive.hashrings=[{"endpoints":[%q]}]`, grpc),
-		"--receive.local-endpoint="+grpc)
+		"--receive.local-endpoint="+grpc, "--receive.capnproto-address="+freeAddress(t))
 	receive.waitReady("http://"+http+"/-/ready", time.Minute)
 
 	ask, askGRPC := freeAddress(t), freeAddress(t)

@@ -79,8 +79,10 @@ func (v vector) samples() (all []sample, warm int) {
 		st = vectorEpoch + min(v.ST[0], -int64(float64(v.Warm.Samples+1)*step*unit))
 	}
 	for i := v.Warm.Samples; i > 0; i-- {
-		before := float64(i) * step
-		all = append(all, sample{vectorEpoch - int64(before*unit), max(0, float64(v.Raw[0])-v.Warm.Rate*before), st})
+		before := float64(i) * step                                      // in the vector's unit of time
+		if value := float64(v.Raw[0]) - v.Warm.Rate*before; value >= 0 { // else it had not started yet
+			all = append(all, sample{vectorEpoch - int64(before*unit), value, st})
+		}
 	}
 	warm = len(all)
 	for i, raw := range v.Raw {

@@ -28,6 +28,7 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 func realMain(args []string, stdout, stderr io.Writer) int {
+	nameVersion()
 	app := kingpin.New("relay", "Pawl takes Prometheus remote write in, turns broken counters into series that only move forward, and forwards them.")
 	app.HelpFlag.Short('h')
 	app.UsageWriter(stdout)

@@ -132,6 +132,11 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, set *config.Recei
 			MaxDecodedBytes: int(set.MaxDecodedBytes), MaxLabels: set.MaxLabels, MaxLabelValueBytes: int(set.MaxLabelValueBytes),
 		})
 	}
+	if b := &req.Batch; err == nil && len(b.Series)+len(b.Metadata) == 0 && len(b.Message) > 0 {
+		// Protobuf skips what it does not know: a 2.0 body called 1.0 would be
+		// acknowledged and nothing of it read.
+		err = fmt.Errorf("the body of %d bytes has neither series nor metadata of the message that Content-Type names; remote write 2.0 is %s", len(b.Message), typeV2)
+	}
 	if err == nil {
 		return req, nil
 	}
@@ -175,6 +180,7 @@ func readAll(b []byte, r io.Reader, announced int64) ([]byte, error) {
 const (
 	protoV1 = "prometheus.WriteRequest"
 	protoV2 = "io.prometheus.write.v2.Request"
+	typeV2  = "application/x-protobuf;proto=" + protoV2
 )
 
 // protocol decides by Content-Type which message the body is; a 2.0 body read

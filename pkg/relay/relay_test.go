@@ -75,6 +75,16 @@ func newRecorder(t *testing.T) *recorder {
 	return r
 }
 
+// newDiscard is an upstream that only reads.
+func newDiscard(t testing.TB) *httptest.Server {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(up.Close)
+	return up
+}
+
 func (r *recorder) set(answer func() int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,13 +125,13 @@ func values(ps []point) (vs []float64) {
 // running is a relay at work.
 type running struct {
 	*Relay
-	t     *testing.T
+	t     testing.TB
 	write *httptest.Server
 	admin *httptest.Server
 	stop  func()
 }
 
-func start(t *testing.T, dir, upstream, extra string) *running {
+func start(t testing.TB, dir, upstream, extra string) *running {
 	t.Helper()
 	cfg, err := config.Parse([]byte(fmt.Sprintf("remote_write:\n- url: %s\n  queue_config: {min_backoff: 1ms, max_backoff: 10ms, max_shards: 8}\nstorage: {ballast_bytes: 0MB, min_free_bytes: 1MB, max_used_percent: 100}\n%s", upstream, extra)), "test.yml")
 	if err != nil {

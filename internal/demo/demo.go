@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, up.stop()) }()
-	rel, err := startRelay(dir, up.url, o)
+	rel, err := startRelay(ctx, dir, up.url, o)
 	if err != nil {
 		return err
 	}

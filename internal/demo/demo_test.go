@@ -30,6 +30,13 @@ func TestTheDemoTellsTheTruthAndLeavesNothingBehind(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}
 	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table, _, _ := strings.Cut(out.String(), "\nWhy: "); !strings.Contains(string(readme), table) {
+		t.Errorf("the README shows another table; put this one there:\n%s", table)
+	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -40,8 +41,9 @@ type relayProcess struct {
 	err                error         // what it returned; read it after done
 }
 
-// startRelay runs a relay that keeps its data under dir and forwards to upstreamURL.
-func startRelay(dir, upstreamURL string, o Options) (*relayProcess, error) {
+// startRelay runs a relay that keeps its data under dir and forwards to
+// upstreamURL, and returns when it is ready.
+func startRelay(ctx context.Context, dir, upstreamURL string, o Options) (*relayProcess, error) {
 	cfg, err := config.Parse(fmt.Appendf(nil, settings, upstreamURL), "the demo's configuration")
 	if err != nil {
 		return nil, err
@@ -53,11 +55,11 @@ func startRelay(dir, upstreamURL string, o Options) (*relayProcess, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the relay: %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	running, cancel := context.WithCancel(context.Background())
 	p := &relayProcess{quiesce: r.Quiesce, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		p.err = r.Run(ctx)
+		p.err = r.Run(running)
 	}()
 	if p.write, err = listen(o.WriteAddress, r.WriteHandler(), o.Logger); err != nil {
 		return nil, errors.Join(fmt.Errorf("relay's write listener: %w", err), p.stop())
@@ -66,7 +68,35 @@ func startRelay(dir, upstreamURL string, o Options) (*relayProcess, error) {
 		return nil, errors.Join(fmt.Errorf("relay's admin listener: %w", err), p.stop())
 	}
 	p.writeURL, p.adminURL = p.write.url, p.admin.url
+	if err := p.awaitReady(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("wait for the relay to be ready: %w", err), p.stop())
+	}
 	return p, nil
+}
+
+// awaitReady asks as an orchestrator would.
+func (p *relayProcess) awaitReady(ctx context.Context) error {
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.writeURL+"/-/ready", nil)
+		if err != nil {
+			return err
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.done:
+			return errors.New("it stopped")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // stop ends the relay as SIGTERM does: no more requests, then drain.

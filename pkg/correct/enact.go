@@ -65,8 +65,12 @@ func (e *enactor) rise() {
 	e.c.step(e.s.T, e.s.V, x, dt)
 }
 
-// suspectSigma: a growth this far over the usual may be a return or a burst that nobody recognised.
-const suspectSigma = 3
+const (
+	// suspectSigma: a growth this far over the usual may be a return or a burst that nobody recognised.
+	suspectSigma = 3
+	// suspectMedians is the same in medians, which returns that were learned wrongly do not raise.
+	suspectMedians = 2
+)
 
 // suspect: while a drop is open, an unusual growth is not to be learned from.
 func (e *enactor) suspect(x, dt float64) bool {
@@ -74,6 +78,9 @@ func (e *enactor) suspect(x, dt float64) bool {
 		return false
 	}
 	mean, sigma := e.step.pace.usual(dt)
+	if median := float64(e.c.median) * dt; 2*median > mean {
+		return x > suspectMedians*median
+	}
 	return x > mean+suspectSigma*sigma
 }
 
@@ -92,7 +99,8 @@ func (e *enactor) enact(v verdict) {
 		if v.kind == KindHiddenReset {
 			c.FalseIncrease = -s.prev
 		}
-		e.foldFrom(now.offset, s.prev, held, v.kind)
+		told := s.st != s.prevST && s.st != s.t-1 // by the start timestamp: not to be revoked
+		e.foldFrom(now.offset, s.prev, held, v.kind, told)
 	case actLoss:
 		cs.remember(&cs.losses)
 		e.begin(now.offset+d+e.imputed(), held)
@@ -119,7 +127,7 @@ func (e *enactor) enact(v verdict) {
 }
 
 // foldFrom enacts a full reset from raw value top.
-func (e *enactor) foldFrom(offset, top, held float64, kind Kind) {
+func (e *enactor) foldFrom(offset, top, held float64, kind Kind, told bool) {
 	cs := e.cs
 	e.settleAll()
 	if kind == KindReset {
@@ -129,7 +137,7 @@ func (e *enactor) foldFrom(offset, top, held float64, kind Kind) {
 		e.beginFree()
 		return
 	}
-	if kind == KindReset {
+	if kind == KindReset && !told {
 		cs.fold = fold{t: e.step.t, prev: e.step.prevT, top: top, offset: offset, set: true}
 	}
 	e.begin(offset+top, held)

@@ -102,7 +102,8 @@ func BenchmarkSnappy(b *testing.B) {
 	})
 }
 
-// BenchmarkHash is the keys alone: all labels hashed, nothing remembered (1.0), symbols once (2.0).
+// BenchmarkHash is the keys alone, every label hashed and nothing remembered from
+// series to series: what decoding would pay without its memory.
 func BenchmarkHash(b *testing.B) {
 	var batch Batch
 	benchDecode(b, &batch, V2, loadV2(b, benchSeries, 0))
@@ -180,5 +181,21 @@ func BenchmarkTranscode(b *testing.B) {
 		var batch Batch
 		benchDecode(b, &batch, v, body)
 		benchEncode(b, &batch, 3-v)
+	})
+}
+
+// BenchmarkRelabel drops a label, within one version.
+func BenchmarkRelabel(b *testing.B) {
+	cfgs := relabelConfigs(b, `[{regex: node, action: labeldrop}]`)
+	versions(b, func(b *testing.B, v Version, body []byte) {
+		var batch Batch
+		benchDecode(b, &batch, v, body)
+		var dst []byte
+		perSample(b, func() {
+			var err error
+			if dst, _, err = batch.Encode(dst, v, cfgs); err != nil {
+				b.Fatal(err)
+			}
+		})
 	})
 }

@@ -74,8 +74,8 @@ func (b *Batch) convert(m []byte, to Version, cfgs []*relabel.Config) ([]byte, C
 
 // release lets go of what aliases the batch's message.
 func (c *converter) release() {
-	clear(c.v1.Timeseries)
-	clear(c.v2.Timeseries)
+	clear(c.v1.Timeseries[:cap(c.v1.Timeseries)])
+	clear(c.v2.Timeseries[:cap(c.v2.Timeseries)])
 	clear(c.pairs)
 	clear(c.v2.Symbols)
 	c.v1 = prompb.WriteRequest{Timeseries: c.v1.Timeseries[:0]}

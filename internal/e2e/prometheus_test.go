@@ -24,15 +24,23 @@ import (
 )
 
 // point is one stored sample: ms, and the value's bits, so that no stale marker or
-// other NaN is lost in comparing.
+// other NaN is lost in comparing. A native histogram is kept as its message's bytes.
 type point struct {
-	T    int64
-	Bits uint64
+	T         int64
+	Bits      uint64
+	Histogram string
 }
 
 func (p point) value() float64 { return math.Float64frombits(p.Bits) }
 
-func (p point) String() string { return fmt.Sprintf("%v@%d", p.value(), p.T) }
+func (p point) String() string {
+	if p.Histogram == "" {
+		return fmt.Sprintf("%v@%d", p.value(), p.T)
+	}
+	var h prompb.Histogram
+	_ = h.Unmarshal([]byte(p.Histogram)) // ours
+	return fmt.Sprintf("%v@%d", h, p.T)
+}
 
 // data is what a server holds: the samples of every series in order of time, by the
 // series' labels as text.
@@ -62,7 +70,8 @@ func startPrometheus(t *testing.T, name, bin, config string, flags ...string) *p
 // startReceiver runs the Prometheus that the relay forwards to. It scrapes nothing.
 func startReceiver(t *testing.T) *prometheus {
 	t.Helper()
-	return startPrometheus(t, "receiver", program(t, "prometheus"), "global: {}\n", "--web.enable-remote-write-receiver")
+	return startPrometheus(t, "receiver", program(t, "prometheus"), "global: {}\n",
+		"--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage")
 }
 
 // read downloads everything that the server holds by remote read: unlike a query it
@@ -101,7 +110,15 @@ func (p *prometheus) read(t *testing.T) data {
 		for _, ts := range r.Timeseries {
 			key := ts.ToLabels(&b, nil).String()
 			for _, s := range ts.Samples {
-				got[key] = append(got[key], point{s.Timestamp, math.Float64bits(s.Value)})
+				got[key] = append(got[key], point{T: s.Timestamp, Bits: math.Float64bits(s.Value)})
+			}
+			for _, h := range ts.Histograms {
+				h.ResetHint = 0 // the database's own, it depends on how samples share chunks
+				raw, err := h.Marshal()
+				if err != nil {
+					t.Fatalf("encode a histogram again: %v", err)
+				}
+				got[key] = append(got[key], point{T: h.Timestamp, Histogram: string(raw)})
 			}
 		}
 	}
@@ -119,7 +136,7 @@ type result struct {
 func (r result) points() []point {
 	points := make([]point, len(r.Values))
 	for i, v := range r.Values {
-		points[i] = point{int64(v.Timestamp), math.Float64bits(float64(v.Value))}
+		points[i] = point{T: int64(v.Timestamp), Bits: math.Float64bits(float64(v.Value))}
 	}
 	return points
 }

@@ -86,7 +86,7 @@ func (r *recorder) recordV1(raw []byte) error {
 	for _, ts := range msg.Timeseries {
 		key := ts.ToLabels(&b, nil).String()
 		for _, s := range ts.Samples {
-			r.got[key] = append(r.got[key], point{s.Timestamp, math.Float64bits(s.Value)})
+			r.got[key] = append(r.got[key], point{T: s.Timestamp, Bits: math.Float64bits(s.Value)})
 		}
 	}
 	return nil
@@ -105,7 +105,7 @@ func (r *recorder) recordV2(raw []byte) (int, error) {
 			return n, err
 		}
 		for _, s := range ts.Samples {
-			r.got[ls.String()] = append(r.got[ls.String()], point{s.Timestamp, math.Float64bits(s.Value)})
+			r.got[ls.String()] = append(r.got[ls.String()], point{T: s.Timestamp, Bits: math.Float64bits(s.Value)})
 			n++
 		}
 	}

@@ -19,6 +19,7 @@ type sender struct {
 	bin     string            // program's name in .cache/bin
 	message string            // protobuf_message; empty: a server that does not know the key
 	headers map[string]string // sent with every write
+	rich    bool              // scrapes by protobuf and sends native histograms and exemplars too
 }
 
 // start runs it, scraping tg and writing to writeURL.
@@ -34,6 +35,17 @@ func (s sender) start(t *testing.T, tg *target, writeURL string) *prometheus {
 	for name, value := range s.headers {
 		fmt.Fprintf(&extra, "      %s: %s\n", name, value)
 	}
+	protocols, flags := "[PrometheusText0.0.4]", []string{}
+	if s.rich {
+		protocols = "[PrometheusProto]\n    scrape_native_histograms: true"
+		flags = append(flags, "--enable-feature=exemplar-storage")
+		extra.WriteString("    send_native_histograms: true\n    send_exemplars: true\n")
+	}
+	if s.bin == "prometheus" {
+		protocols = "    scrape_protocols: " + protocols + "\n"
+	} else {
+		protocols = "" // a server that does not know the key
+	}
 	// Short deadlines and backoffs only make the test quick; max_shards 4 lets requests overtake
 	// each other as they do in real life.
 	config := fmt.Sprintf(`
@@ -44,7 +56,7 @@ scrape_configs:
   - job_name: story
     static_configs:
       - targets: [%[2]q]
-remote_write:
+%[5]sremote_write:
   - url: %[3]s
     metadata_config:
       send_interval: 1s
@@ -54,6 +66,6 @@ remote_write:
       max_backoff: 300ms
       min_shards: 4
       max_shards: 4
-%[4]s`, scrapeInterval, tg.addr, writeURL, extra.String())
-	return startPrometheus(t, "sender", program(t, s.bin), config)
+%[4]s`, scrapeInterval, tg.addr, writeURL, extra.String(), protocols)
+	return startPrometheus(t, "sender", program(t, s.bin), config, flags...)
 }

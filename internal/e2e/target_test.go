@@ -86,6 +86,7 @@ func story() []scene {
 // last scene it is gone for good.
 type target struct {
 	addr   string
+	show   func(http.ResponseWriter, *http.Request, scene)
 	mu     sync.Mutex
 	script []scene
 	shown  int
@@ -94,21 +95,29 @@ type target struct {
 
 func startTarget(t *testing.T, script []scene) *target {
 	t.Helper()
-	tg := &target{script: script, ended: make(chan struct{})}
+	return startTargetShowing(t, script, func(w http.ResponseWriter, _ *http.Request, s scene) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		_, _ = io.WriteString(w, exposition(s))
+	})
+}
+
+// startTargetShowing runs a target whose scenes are told by show.
+func startTargetShowing(t *testing.T, script []scene, show func(http.ResponseWriter, *http.Request, scene)) *target {
+	t.Helper()
+	tg := &target{script: script, show: show, ended: make(chan struct{})}
 	srv := httptest.NewServer(http.HandlerFunc(tg.scrape))
 	t.Cleanup(srv.Close)
 	tg.addr = strings.TrimPrefix(srv.URL, "http://")
 	return tg
 }
 
-func (tg *target) scrape(w http.ResponseWriter, _ *http.Request) {
+func (tg *target) scrape(w http.ResponseWriter, req *http.Request) {
 	s, ok := tg.next()
 	if !ok || s.down {
 		http.Error(w, "the node is away", http.StatusServiceUnavailable)
 		return
 	}
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-	_, _ = io.WriteString(w, exposition(s))
+	tg.show(w, req, s)
 }
 
 func (tg *target) next() (scene, bool) {

@@ -33,21 +33,16 @@ type converter struct {
 }
 
 // convert writes the batch in version to, relabelled. m is the message with its
-// edits made if it was spliced; relabelling within one version starts from it
-// and keeps unknown fields. The result is valid until the next convert.
+// edits made if it was spliced; relabelling of 2.0 starts from it and keeps
+// unknown fields. The result is valid until the next convert or splice.
 func (b *Batch) convert(m []byte, to Version, cfgs []*relabel.Config) ([]byte, Counts, error) {
-	if b.conv == nil {
-		b.conv = &converter{scratch: labels.NewScratchBuilder(16), builder: labels.NewBuilder(labels.EmptyLabels())}
-	}
-	c := b.conv
-	c.cfgs, c.kept = cfgs, Counts{}
+	c := b.converter(cfgs)
 	defer c.release()
 	var err error
 	switch {
 	case to == V1 && b.Version == V1:
-		if err = c.v1.Unmarshal(m); err == nil {
-			c.relabelV1(&c.v1)
-		}
+		m, kept := b.splice(c) // labels are within the TimeSeries there, so this is a splice of every one
+		return m, kept, nil
 	case to == V2 && b.Version == V2:
 		if err = c.v2.Unmarshal(m); err == nil {
 			err = c.relabelV2(&c.v2)
@@ -85,6 +80,14 @@ func (c *converter) release() {
 	c.cfgs = nil
 }
 
+func (b *Batch) converter(cfgs []*relabel.Config) *converter {
+	if b.conv == nil {
+		b.conv = &converter{scratch: labels.NewScratchBuilder(16), builder: labels.NewBuilder(labels.EmptyLabels())}
+	}
+	b.conv.cfgs, b.conv.kept = cfgs, Counts{}
+	return b.conv
+}
+
 func (c *converter) footprint() int {
 	if c == nil {
 		return 0
@@ -96,10 +99,6 @@ func (c *converter) footprint() int {
 
 // relabel returns what becomes of a label set, sorted and without empty values, and whether its series is kept.
 func (c *converter) relabel(ls labels.Labels) (labels.Labels, bool) {
-	ls = ls.WithoutEmpty()
-	if len(c.cfgs) == 0 {
-		return ls, true
-	}
 	c.builder.Reset(ls)
 	if !relabel.ProcessBuilder(c.builder, c.cfgs...) {
 		return ls, false
@@ -113,7 +112,12 @@ func (c *converter) relabel(ls labels.Labels) (labels.Labels, bool) {
 func (c *converter) labels(b *Batch, i int) ([]prompb.Label, bool) {
 	from := len(c.pairs)
 	if len(c.cfgs) > 0 {
-		ls, keep := c.relabel(b.Labels(i))
+		c.scratch.Reset()
+		for it := b.iterate(i); it.next(); {
+			c.scratch.Add(alias(it.name), alias(it.value))
+		}
+		c.scratch.Sort()
+		ls, keep := c.relabel(c.scratch.Labels())
 		ls.Range(func(l labels.Label) { c.pairs = append(c.pairs, prompb.Label{Name: l.Name, Value: l.Value}) })
 		return c.pairs[from:len(c.pairs):len(c.pairs)], keep
 	}
@@ -141,33 +145,6 @@ func (c *converter) count(samples, histograms, exemplars int) {
 	c.kept.Exemplars += exemplars
 }
 
-func (c *converter) relabelV1(req *prompb.WriteRequest) {
-	out := req.Timeseries[:0]
-	for _, ts := range req.Timeseries {
-		ls, keep := c.relabel(ts.ToLabels(&c.scratch, nil))
-		if !keep {
-			continue
-		}
-		ts.Labels = prompb.FromLabels(ls, ts.Labels)
-		for j := range ts.Samples {
-			s := &ts.Samples[j]
-			s.XXX_unrecognized = negativeZero(s.XXX_unrecognized, 1, s.Value)
-		}
-		for j := range ts.Histograms {
-			h := &ts.Histograms[j]
-			h.XXX_unrecognized = negativeZero(h.XXX_unrecognized, 3, h.Sum)
-		}
-		for j := range ts.Exemplars {
-			e := &ts.Exemplars[j]
-			e.XXX_unrecognized = negativeZero(e.XXX_unrecognized, 2, e.Value)
-		}
-		c.count(len(ts.Samples), len(ts.Histograms), len(ts.Exemplars))
-		out = append(out, ts)
-	}
-	req.Timeseries = out
-	c.kept.Metadata = len(req.Metadata)
-}
-
 // relabelV2 writes the symbols table anew, so that what relabelling took out does not travel in it.
 func (c *converter) relabelV2(req *writev2.Request) error {
 	table := writev2.NewSymbolTable()
@@ -177,7 +154,7 @@ func (c *converter) relabelV2(req *writev2.Request) error {
 		if err != nil {
 			return err
 		}
-		ls, keep := c.relabel(ls)
+		ls, keep := c.relabel(ls.WithoutEmpty())
 		if !keep {
 			continue
 		}

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/prometheus/common/model"
@@ -75,6 +76,9 @@ func TestRelabellingChangesLabelsAndNothingElse(t *testing.T) {
 				}
 			}
 			checkSeries(t, i, got.series[i], want[i])
+			if to == b.Version && !bytes.Equal(got.series[i].unknown, want[i].unknown) {
+				r.Fatalf("series %d: unknown fields %x, want %x", i, got.series[i].unknown, want[i].unknown)
+			}
 		}
 	})
 }

@@ -5,16 +5,19 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+
+	"github.com/prometheus/prometheus/prompb"
 )
 
 // splice returns the message with all edits made, in its own version: what no
 // edit concerns is copied as it is, and of a TimeSeries that one does concern
 // everything but the edited samples too (unknown fields, exemplars, histograms).
+// With c, for 1.0 only, every TimeSeries gets the labels that c makes of it or is left out.
 // The result is valid until the next splice; Message stays as it was.
 //
 // The TimeSeries is the unit of rebuilding: what else comes to change a sample
 // or histogram, or to add one, changes rebuild and what isEdited looks at.
-func (b *Batch) splice() ([]byte, Counts) {
+func (b *Batch) splice(c *converter) ([]byte, Counts) {
 	moves := b.planMoves(b.Version)
 	b.lost = moves.lost
 	out := b.spliced[:0]
@@ -24,8 +27,15 @@ func (b *Batch) splice() ([]byte, Counts) {
 		s := &b.Series[i]
 		samples, histograms := b.remaining(s)
 		guests := moves.guests[int32(i)]
-		if bare := samples+histograms == 0; bare && s.exemplars > 0 && b.Version == V2 ||
-			bare && s.exemplars == 0 && s.S1 > s.S0 {
+		bare := samples+histograms == 0
+		leave := bare && (s.exemplars > 0 && b.Version == V2 || s.exemplars == 0 && s.S1 > s.S0)
+		var set []prompb.Label
+		if c != nil && !leave {
+			var keep bool
+			set, keep = c.labels(b, i)
+			leave = !keep
+		}
+		if leave {
 			out = append(out, b.Message[from:s.at]...)
 			from = s.p1
 			continue
@@ -33,7 +43,7 @@ func (b *Batch) splice() ([]byte, Counts) {
 		kept.Samples += samples
 		kept.Histograms += histograms
 		kept.Exemplars += int(s.exemplars)
-		if !b.isEdited(s) && len(guests) == 0 {
+		if !b.isEdited(s) && len(guests) == 0 && c == nil {
 			continue
 		}
 		for _, g := range guests {
@@ -41,7 +51,7 @@ func (b *Batch) splice() ([]byte, Counts) {
 		}
 		out = append(out, b.Message[from:s.at]...)
 		from = s.p1
-		b.series = b.rebuild(b.series[:0], s, guests)
+		b.series = b.rebuild(appendLabels(b.series[:0], set), s, guests, c != nil)
 		num := v1Timeseries
 		if b.Version == V2 {
 			num = v2Timeseries
@@ -52,8 +62,20 @@ func (b *Batch) splice() ([]byte, Counts) {
 	return b.spliced, kept
 }
 
-// rebuild appends the TimeSeries message of s with its edits made and its guests' exemplars taken in.
-func (b *Batch) rebuild(dst []byte, s *Series, guests []int32) []byte {
+// appendLabels appends the Label fields of a 1.0 TimeSeries.
+func appendLabels(dst []byte, set []prompb.Label) []byte {
+	for _, l := range set {
+		size := 2 + varintLen(uint64(len(l.Name))) + varintLen(uint64(len(l.Value))) + len(l.Name) + len(l.Value)
+		dst = binary.AppendUvarint(append(dst, v1Labels<<3|wireBytes), uint64(size))
+		dst = append(binary.AppendUvarint(append(dst, 1<<3|wireBytes), uint64(len(l.Name))), l.Name...)
+		dst = append(binary.AppendUvarint(append(dst, 2<<3|wireBytes), uint64(len(l.Value))), l.Value...)
+	}
+	return dst
+}
+
+// rebuild appends the TimeSeries message of s with its edits made and its guests'
+// exemplars taken in, without its labels if others are there already.
+func (b *Batch) rebuild(dst []byte, s *Series, guests []int32, relabelled bool) []byte {
 	m := b.Message[:s.p1]
 	exemplar := v1Exemplars
 	if b.Version == V2 {
@@ -75,6 +97,7 @@ func (b *Batch) rebuild(dst []byte, s *Series, guests []int32) []byte {
 				dst = append(dst, m[p:q]...)
 			}
 			n++
+		case f.num == v1Labels && relabelled:
 		case f.num == exemplar && len(guests) > 0:
 		case f.num == v2Created && f.wt == wireVarint && b.Version == V2: // appended below
 		default:

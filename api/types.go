@@ -136,7 +136,7 @@ type Correction struct {
 // Evidence is one reason for a verdict.
 type Evidence struct {
 	Test    string `json:"test"`
-	LogOdds Float  `json:"logOdds"` // above 0 speaks for the verdict
+	LogOdds Float  `json:"logOdds"` // natural logarithm of how much likelier what was seen is after a full reset than after a loss; below 0 speaks against a restart
 	Text    string `json:"text"`
 }
 

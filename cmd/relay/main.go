@@ -32,6 +32,7 @@ func realMain(args []string, stdout, stderr io.Writer) int {
 	app := kingpin.New("relay", "Pawl takes Prometheus remote write in, turns broken counters into series that only move forward, and forwards them.")
 	app.HelpFlag.Short('h')
 	app.UsageWriter(stdout)
+	app.UsageTemplate(kingpin.LongHelpTemplate) // the flags of run are those that people look for
 	app.ErrorWriter(stderr)
 	app.Version(version.Print("relay"))
 	app.VersionFlag.Short('v')

@@ -29,11 +29,12 @@ import (
 
 // Item is one batch on its way to the upstream.
 type Item struct {
-	Seq   uint64         // its place in the journal
-	After uint64         // the last earlier batch that it shares a series with, 0 for none
-	Time  int64          // when it was received, ms
-	Batch *rewrite.Batch // corrected; the forwarder encodes it
-	Done  func()         // called once when the batch is no longer needed; may be nil
+	Seq    uint64         // its place in the journal
+	After  uint64         // the last earlier batch that it shares a series with, 0 for none
+	Time   int64          // when it was received, ms
+	Replay bool           // read back after a start: the upstream may have it already
+	Batch  *rewrite.Batch // corrected; the forwarder encodes it
+	Done   func()         // called once when the batch is no longer needed; may be nil
 }
 
 // Rejecter keeps what the upstream refused for good.
@@ -207,7 +208,7 @@ func (f *Forwarder) sendUntilSettled(ctx context.Context, it Item, up *upstream,
 		switch ans.verdict {
 		case taken:
 			if f.health.ok() {
-				f.log.Info("upstream takes batches", "url", up.client.display)
+				f.log.Info("upstream takes batches again", "url", up.client.display)
 			}
 			if ans.note != "" {
 				f.log.Warn("upstream took a batch, but not all of it", "batch", it.Seq, "answer", ans.note)
@@ -236,8 +237,11 @@ func (f *Forwarder) sendUntilSettled(ctx context.Context, it Item, up *upstream,
 // reject puts a batch that the upstream refused for good into the rejected
 // store; it is durable there before it counts as settled.
 func (f *Forwarder) reject(it Item, body []byte, v rewrite.Version, kept rewrite.Counts, ans answer) error {
-	f.log.Error("upstream refused a batch for good; it is kept in the rejected store (GET /api/v1/rejected)",
-		"batch", it.Seq, "status", ans.status, "samples", kept.Samples+kept.Histograms, "answer", ans.err)
+	say, what := f.log.Error, "upstream refused a batch for good; it is kept in the rejected store (GET /api/v1/rejected)"
+	if it.Replay {
+		say, what = f.log.Warn, what+"; it may have been delivered before the last stop, and be refused as a repetition"
+	}
+	say(what, "batch", it.Seq, "status", ans.status, "samples", kept.Samples+kept.Histograms, "answer", ans.err)
 	err := f.rejected.Add(store.Rejected{
 		Time: time.Now().UnixMilli(), Tenant: it.Batch.Tenant, Version: uint8(v), Status: ans.status,
 		Answer: ans.body, Samples: uint32(kept.Samples + kept.Histograms), Body: body,

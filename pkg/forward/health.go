@@ -9,23 +9,32 @@ import (
 // logEvery is how often a failing upstream is logged again.
 const logEvery = 30 * time.Second
 
+// An upstream that answers some requests with 503 is busy, not away: it counts
+// as failing after so many failures in a row, or so long without a success.
+const (
+	failuresInARow = 10
+	failingFor     = time.Second
+)
+
 // health remembers how the upstream has answered lately.
 type health struct {
 	inFlight atomic.Int64
 
 	mu          sync.Mutex
+	failures    int       // since the last success
+	since       time.Time // the first of them
 	failing     bool
 	lastErr     string
 	lastSuccess time.Time
 	lastLog     time.Time
 }
 
-// ok notes a success and reports whether it ended a failure.
+// ok notes a success and reports whether it ended a failure that was logged.
 func (h *health) ok() (recovered bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	recovered = h.failing
-	h.failing = false
+	h.failures, h.failing = 0, false
 	h.lastSuccess = time.Now()
 	return recovered
 }
@@ -34,11 +43,19 @@ func (h *health) ok() (recovered bool) {
 func (h *health) failed(err error) (logIt bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	logIt = !h.failing || time.Since(h.lastLog) > logEvery
-	h.failing = true
+	now := time.Now()
+	if h.failures == 0 {
+		h.since = now
+	}
+	h.failures++
 	h.lastErr = err.Error()
+	if h.failures < failuresInARow && now.Sub(h.since) < failingFor {
+		return false
+	}
+	logIt = !h.failing || now.Sub(h.lastLog) > logEvery
+	h.failing = true
 	if logIt {
-		h.lastLog = time.Now()
+		h.lastLog = now
 	}
 	return logIt
 }

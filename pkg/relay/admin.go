@@ -36,8 +36,11 @@ func (a admin) Status(ctx context.Context) (api.Status, error) {
 		Version: r.opts.Version, StartTime: r.started, UptimeSeconds: time.Since(r.started).Seconds(),
 		Mode: r.current().Correct.Mode, Ready: r.pressure() == nil, Series: p.Series,
 		Journal:    api.JournalStatus{First: j.First(), End: j.End(), Applied: p.Applied, Delivered: r.mark.Low(), Bytes: j.Bytes()},
-		Checkpoint: api.CheckpointStatus{Version: p.Good.Version, Seq: p.Good.Seq, Time: p.GoodAt, Keys: p.Good.Keys},
+		Checkpoint: api.CheckpointStatus{Version: p.Good.Version, Seq: p.Good.Seq, Keys: p.Good.Keys},
 		Upstream:   api.UpstreamStatus{URL: h.URL, Healthy: h.Healthy, LastError: h.LastError, LastSuccess: h.LastSuccess, InFlight: h.InFlight},
+	}
+	if p.Good.Version > 0 {
+		s.Checkpoint.Time = p.GoodAt
 	}
 	s.Backlog.Samples, s.Backlog.Bytes, s.Backlog.Seconds = r.backlog()
 	return s, nil

@@ -29,6 +29,7 @@ type disk struct {
 	state    *store.State
 	rejected *store.RejectedLog
 	ballast  *store.Ballast
+	note     *store.Delivered
 	short    atomic.Pointer[error] // why the disk takes no more, nil when it does
 }
 
@@ -57,6 +58,7 @@ func (d *disk) open(o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	d.note = store.NewDelivered(filepath.Join(d.path, "journal"), d.journal)
 	if d.state, err = store.OpenState(filepath.Join(d.path, "state"), o.Logger, o.Registry); err != nil {
 		return err
 	}
@@ -116,6 +118,29 @@ func (d *disk) watch(ctx context.Context, current func() *config.Config) error {
 	defer tick.Stop()
 	for {
 		d.look(current().Storage)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// noteEvery is how often it is noted what the upstream has: so much is
+// repeated to it after a crash.
+const noteEvery = 200 * time.Millisecond
+
+// noteDelivered keeps the note of what the upstream has until ctx is done.
+func (d *disk) noteDelivered(ctx context.Context, low func() uint64) error {
+	tick := time.NewTicker(noteEvery)
+	defer tick.Stop()
+	for noted := low(); ; {
+		if now := low(); now > noted && now >= d.journal.First() {
+			if err := d.note.Save(now); err != nil {
+				d.log.Warn("cannot note what was delivered; more will be repeated after a crash", "err", err)
+			}
+			noted = now
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -99,8 +99,13 @@ func (r *Relay) join() error {
 	if err != nil {
 		return err
 	}
+	delivered, err := r.disk.note.Load()
+	if err != nil {
+		return err
+	}
 	r.sequence, err = sequence.New(sequence.Options{
-		Journal: r.disk.journal, State: r.disk.state, Mark: r.mark, Out: r.items, Correct: o.Config.Correct,
+		Delivered: delivered,
+		Journal:   r.disk.journal, State: r.disk.state, Mark: r.mark, Out: r.items, Correct: o.Config.Correct,
 		CheckpointEvery: checkpointEvery, TailBytes: tailBytes, WindowBytes: windowBytes,
 		Logger: o.Logger, Registerer: o.Registry,
 	})
@@ -125,6 +130,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	g.Go(func() error { return r.sequence.Run(work) })
 	g.Go(func() error { return r.forward.Run(work, r.items, r.current().RemoteWrite[0].QueueConfig.MaxShards) })
 	g.Go(func() error { return r.disk.watch(work, r.current) })
+	g.Go(func() error { return r.disk.noteDelivered(work, r.mark.Low) })
 	g.Go(func() error {
 		// The rules in force stand in the journal before the first batch that they decide.
 		if err := r.sequence.Adopt(r.current().Correct); err != nil && !errors.Is(err, sequence.ErrStopping) {

@@ -39,6 +39,10 @@ type Options struct {
 	Out     chan<- forward.Item // to the forwarder; closed by Run when it returns
 	Correct config.Correct
 
+	// Delivered is the last record that the upstream is known to have: a replay
+	// applies everything up to it and sends none of it again.
+	Delivered uint64
+
 	CheckpointEvery time.Duration // at most so often
 	TailBytes       int64         // committed requests kept in memory for the writer; more are read back from the journal
 	WindowBytes     int64         // of batches between the writer and the upstream's acknowledgement

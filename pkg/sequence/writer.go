@@ -50,6 +50,7 @@ type writer struct {
 	checkpointed  chan error // the checkpointer's word on the draft
 	every         time.Duration
 	oldEnd        uint64 // where the journal ended when we started
+	delivered     uint64 // what the upstream had by then
 
 	window   int64        // budget of bytes in flight
 	inFlight atomic.Int64 // bytes; the forwarder's goroutines take off
@@ -63,7 +64,7 @@ func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 		table: newTable(), class: newClassifier(), next: good.Seq + 1,
 		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), labels: map[rewrite.Key][]byte{},
 		asks: make(chan func()), stopped: make(chan struct{}), checkpointNow: make(chan struct{}, 1), checkpointed: make(chan error, 1),
-		every: o.CheckpointEvery, oldEnd: o.Journal.End(), lastGood: time.Now(),
+		every: o.CheckpointEvery, oldEnd: o.Journal.End(), delivered: o.Delivered, lastGood: time.Now(),
 		window: o.WindowBytes, landed: make(chan struct{}, 1),
 	}
 	w.applied.Store(good.Seq)
@@ -125,10 +126,16 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	w.clock = max(w.clock, r.Time)
 	switch r.kind {
 	case store.KindBatch1, store.KindBatch2:
-		it := forward.Item{Seq: r.seq, After: w.apply(r), Time: r.Time, Batch: &r.Batch, Done: func() { w.land(r) }}
+		after := w.apply(r)
+		if r.seq <= w.delivered {
+			r.Release()
+			break
+		}
 		w.applied.Store(r.seq)
 		w.inFlight.Add(r.size())
-		return w.hand(ctx, it)
+		return w.hand(ctx, forward.Item{
+			Seq: r.seq, After: after, Time: r.Time, Replay: r.seq < w.oldEnd, Batch: &r.Batch, Done: func() { w.land(r) },
+		})
 	case store.KindRules:
 		if err := w.adopt(r.Body); err != nil {
 			return fmt.Errorf("rules in journal record %d: %w", r.seq, err)
@@ -136,8 +143,8 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	case store.KindForget:
 		w.forgetAll(r.Body)
 	}
-	w.mark.Done(r.seq)
-	w.applied.Store(r.seq)
+	w.mark.Done(w.next - 1)
+	w.applied.Store(w.next - 1)
 	return nil
 }
 

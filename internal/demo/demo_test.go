@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -55,26 +56,29 @@ func TestServeAnswersUntilItIsInterrupted(t *testing.T) {
 	}()
 	var out strings.Builder
 	buf := make([]byte, 4096)
-	for !strings.Contains(out.String(), "side by side") {
+	for !strings.Contains(out.String(), "/api/v1/series?") {
 		n, err := r.Read(buf)
 		out.Write(buf[:n])
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out.String())
 		}
 	}
-	asks := regexp.MustCompile(`curl -s '([^']+)'`).FindAllStringSubmatch(out.String(), -1)
-	if len(asks) < 4 {
-		t.Fatalf("too few examples in:\n%s", out.String())
+	asks := examples(out.String())
+	if len(asks) != 5 {
+		t.Fatalf("%d examples, want 5, in:\n%s", len(asks), out.String())
 	}
 	for _, ask := range asks {
-		res, err := http.Get(ask[1])
+		res, err := http.Get(ask)
 		if err != nil {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(res.Body)
 		res.Body.Close()
 		if err != nil || res.StatusCode != http.StatusOK || !bytes.Contains(body, []byte(`"status":"success"`)) {
-			t.Errorf("%s: %s, %v: %s", ask[1], res.Status, err, body)
+			t.Errorf("%s: %s, %v: %s", ask, res.Status, err, body)
+		}
+		if strings.Contains(ask, "query") && (!bytes.Contains(body, []byte(`"path":"raw"`)) || !bytes.Contains(body, []byte(`"path":"corrected"`))) {
+			t.Errorf("%s does not show both: %s", ask, body)
 		}
 	}
 	interrupt()
@@ -86,6 +90,23 @@ func TestServeAnswersUntilItIsInterrupted(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("does not stop")
 	}
+}
+
+var (
+	curlGet  = regexp.MustCompile(`curl -s '([^']+)'`)
+	curlForm = regexp.MustCompile(`curl -sG (\S+) ((?:-d \S+ )+)\\\n +--data-urlencode 'query=([^']+)'`)
+)
+
+// examples are the addresses that the printed curl lines ask.
+func examples(out string) (addresses []string) {
+	for _, m := range curlForm.FindAllStringSubmatch(out, -1) {
+		form := strings.ReplaceAll(strings.TrimPrefix(m[2], "-d "), " -d ", "&")
+		addresses = append(addresses, m[1]+"?"+strings.TrimSpace(form)+"&query="+url.QueryEscape(m[3]))
+	}
+	for _, m := range curlGet.FindAllStringSubmatch(out, -1) {
+		addresses = append(addresses, m[1])
+	}
+	return addresses
 }
 
 func TestATakenAddressIsAnError(t *testing.T) {

@@ -4,37 +4,28 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
 )
 
 // serve says where everything is and waits until ctx is done.
 func serve(ctx context.Context, w io.Writer, up *upstream, rel *relayProcess, o *outcome) error {
-	st := o.rows[0].story
-	_, end := st.span()
-	ask := func(path string) string {
-		v := url.Values{"query": {st.expr(path)}, "time": {unix(end)}}
-		return fmt.Sprintf("curl -s '%s/api/v1/query?%s'", up.url, v.Encode())
-	}
 	_, err := fmt.Fprintf(w, `
 Everything stays up until you press Ctrl-C.
 
-  embedded Prometheus, a data source for Grafana   %s
-  relay, remote_write to it                        %s/api/v1/write
-  relay, admin API                                 %s/api/v1/status
+  embedded Prometheus, a data source for Grafana   %[1]s
+  relay, remote_write to it                        %[2]s/api/v1/write
+  relay, admin API                                 %[3]s/api/v1/status
 
-What PromQL shows of the kernel panic, raw and corrected, and what the relay says of it:
+What PromQL shows of the kernel panic, and of the recycled workers, raw and corrected:
 
-%s
+%[4]s
+%[5]s
 
-%s
+What the relay says of it:
 
-curl -s '%s/api/v1/corrections?limit=5'
-curl -s '%s/api/v1/corrections/summary?by=kind'
-
-For a graph, ask for both paths side by side:
-
-rate(pool_requests_total[5m])                  # {path="raw"} and {path="corrected"}
-`, up.url, rel.writeURL, rel.adminURL, ask(pathRaw), ask(pathCorrected), rel.adminURL, rel.adminURL)
+curl -s '%[3]s/api/v1/corrections?limit=5'
+curl -s '%[3]s/api/v1/corrections/summary?by=kind'
+curl -s '%[3]s/api/v1/series?limit=5'
+`, up.url, rel.writeURL, rel.adminURL, atTheEnd(up.url, o.rows[0].story), overTime(up.url, o.rows[1].story))
 	if err != nil {
 		return fmt.Errorf("print the addresses: %w", err)
 	}
@@ -43,6 +34,22 @@ rate(pool_requests_total[5m])                  # {path="raw"} and {path="correct
 	case <-rel.done: // stopping it says why
 	}
 	return nil
+}
+
+// atTheEnd is a command that asks for the increase over the whole story, on both paths.
+func atTheEnd(address string, st story) string {
+	start, end := st.span()
+	return fmt.Sprintf(`curl -sG %s/api/v1/query -d time=%s \
+  --data-urlencode 'query=sum by (%s) (increase(%s[%dms]))'`,
+		address, unix(end), pathLabel, st.series[st.asked].name(), end-start+1)
+}
+
+// overTime is a command that asks for the story's rate as a graph would, on both paths.
+func overTime(address string, st story) string {
+	start, end := st.span()
+	return fmt.Sprintf(`curl -sG %s/api/v1/query_range -d start=%s -d end=%s -d step=300 \
+  --data-urlencode 'query=sum by (%s) (rate(%s[5m]))'`,
+		address, unix(start), unix(end), pathLabel, st.series[st.asked].name())
 }
 
 // unix writes ms since the epoch as the API takes them, in seconds.

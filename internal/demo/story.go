@@ -59,12 +59,6 @@ func (st story) span() (start, end int64) {
 	return start, end
 }
 
-// expr is the PromQL that the table asks about one path.
-func (st story) expr(path string) string {
-	start, end := st.span()
-	return increaseExpr(st.series[st.asked].selector(path), start, end)
-}
-
 func (se series) name() string { return se.labels.Get(labels.MetricName) }
 
 // on is the series' label set on a path.

@@ -64,7 +64,8 @@ func restartTraces(starts bool) func(uint64, int) []Trace {
 
 func loopTraces(starts bool) func(uint64, int) []Trace {
 	return func(seed uint64, hours int) (all []Trace) {
-		for _, lambda := range []float64{0.1, 1, 10, 50} {
+		// From 1/s on: below, whether a short step hides a restart is chance.
+		for _, lambda := range []float64{1, 5, 20, 50} {
 			all = append(all, restarts(seed, hours, 0.08, lambda, 1, starts))
 		}
 		return all

@@ -16,7 +16,7 @@ func (e *enactor) takeBack() (growth, since float64, ok bool) {
 		if d.gap || e.p.Losses == Restore {
 			continue
 		}
-		odds := weighReturn(&e.step, d, hazard)
+		odds := weighReturn(&e.step, d, hazard, cs.returns > 0)
 		if d.open {
 			odds -= e.againstReset(d)
 		}
@@ -166,6 +166,12 @@ func (e *enactor) lateFold(d *debt, why *findings) {
 // wasLoss closes the question whether an undecided drop was a full reset. It may still come back.
 func (e *enactor) wasLoss(d *debt, why *findings) {
 	d.open = false
+	if p := e.step.pace; e.p.Impute && p.known {
+		hidden := imputedShare * p.rate * elapsed(d.prev, d.t)
+		now := *e.cs.now()
+		d.amount += hidden
+		e.begin(now.offset+hidden, now.out(e.step.prev))
+	}
 	if e.p.Losses != Restore && !d.gap {
 		return
 	}

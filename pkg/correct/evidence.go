@@ -123,7 +123,7 @@ const (
 	historyOdds = 3
 	// burstWeight of all restarts are followed by a burst of up to burstReach times the usual pace.
 	burstWeight = 0.25
-	burstReach  = 50
+	burstReach  = 30
 	// anyShare of the losses take any share of the value, the rest a few steps.
 	anyShare = 0.5
 	// regrowthMax and regrowthMin bound the rate test: models end somewhere.
@@ -224,8 +224,8 @@ const (
 	returnPrior = 1
 	// returnHazard is how likely a dip ends with the next sample; interleaving sources stay longer.
 	returnHazard, returnHazardInterleaved = 0.4, 0.25
-	// shallowWeight of all returns land on another, shallower dip.
-	shallowWeight = 0.1
+	// shallowWeight of all returns land on another, shallower dip, once a counter is known to dip.
+	shallowWeight, shallowFirst = 0.1, 0.01
 )
 
 // weighDip is the log odds that a drop comes back.
@@ -246,8 +246,12 @@ func weighDip(s *step, cs *Case) float64 {
 
 // weighReturn is the log odds that the rise to s.raw takes the debt back: raw
 // is on its old trend again, against an ordinary step from the lower level.
-func weighReturn(s *step, d *debt, hazard float64) float64 {
+func weighReturn(s *step, d *debt, hazard float64, dips bool) float64 {
 	p := s.pace
+	shallow := shallowFirst
+	if dips {
+		shallow = shallowWeight
+	}
 	if !p.known {
 		if s.raw >= d.top {
 			return 1
@@ -259,10 +263,10 @@ func weighReturn(s *step, d *debt, hazard float64) float64 {
 	scale := max(p.rate*p.interval, p.unit)
 	back := math.Inf(-1)
 	if g >= 0 {
-		back = math.Log(1-shallowWeight) + p.plain(g, since)
+		back = math.Log(1-shallow) + p.plain(g, since)
 	}
 	if mean := p.rate * since; g < mean && g > mean-dipSteps*scale {
-		back = logSum(back, math.Log(shallowWeight/(dipSteps*scale)))
+		back = logSum(back, math.Log(shallow/(dipSteps*scale)))
 	}
 	back = logSum(back, math.Log(tailWeight)+p.tail(max(g, 0), since)+min(g, 0)/scale)
 	now := logistic(d.jitter) * hazard

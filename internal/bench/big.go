@@ -1,0 +1,184 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// smallShards are the connections of the paced runs: enough that a slow
+// answer holds up only a sixteenth of the series.
+const smallShards = 16
+
+// big is the life of a relay with many series: its cost and memory, its answers
+// while it writes a checkpoint of all of them, and its next start.
+func (b *bencher) big(ctx context.Context, p Proto) error {
+	s := b.pawl()
+	r, err := b.assemble(ctx, s, p)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	fleet := &Fleet{Series: b.Plan.BigSeries}
+	load := NewLoad(fleet, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch)
+	c, err := r.run(ctx, load, b.Plan.BigScrapes)
+	load.Close()
+	if err != nil {
+		return err
+	}
+	n := float64(b.Plan.BigSeries)
+	one := func(figure string, v float64) { b.report.add(p, s.Name, figure, []float64{v}) }
+	one(figureBigCost, c.perMillion())
+	one(figureBigLater, c.laterPerMillion())
+	if small, ok := b.report.value(p, s.Name, figureCost); ok {
+		one(figureBigRatio, c.perMillion()/small)
+	}
+	if small, ok := b.report.value(p, s.Name, figureLater); ok {
+		one(figureBigLaterRatio, c.laterPerMillion()/small)
+	}
+	one(figureBytes, float64(c.end.rss)/n)
+	b.logf("relay %s with %d series: %.3f CPU-s per million (%.3f after the first scrape), %.0f bytes per series", p, b.Plan.BigSeries, c.perMillion(), c.laterPerMillion(), float64(c.end.rss)/n)
+
+	start, sent := load.start, load.Sent()
+	load = nil // its messages are as large as the new one's
+	if err := b.checkpoint(ctx, r, p, fleet, start, sent); err != nil {
+		return err
+	}
+	if err := r.relay.stop(); err != nil {
+		return err
+	}
+	one(figurePeakBytes, float64(r.relay.maxRSS())/n)
+	if err := r.start(ctx); err != nil {
+		return err
+	}
+	one(figureStart, r.startedIn.Seconds())
+	have, err := r.metric("pawl_series")
+	if err == nil && int(have) < b.Plan.BigSeries {
+		b.logf("relay %s: %d of %d series are there %.1f s after its start", p, int(have), b.Plan.BigSeries, r.startedIn.Seconds())
+	}
+	u, err := r.relay.usage()
+	if err != nil {
+		return err
+	}
+	one(figureStartBytes, float64(u.rss)/n)
+	return r.relay.stop()
+}
+
+// checkpoint measures answers at a fixed rate for as long as a checkpoint
+// takes that holds every series, and before and after it.
+func (b *bencher) checkpoint(ctx context.Context, r *rig, p Proto, f *Fleet, start int64, sent Sum) error {
+	load := NewLoad(f, p, r.write+"/api/v1/write", smallShards, b.Plan.Small)
+	defer load.Close()
+	load.Follow(start, b.Plan.BigScrapes)
+	pacing, stop := context.WithCancel(ctx)
+	defer stop()
+	type outcome struct {
+		answers []Answer
+		err     error
+	}
+	over := make(chan outcome, 1)
+	go func() {
+		a, err := load.Paced(pacing, b.Plan.Rate)
+		over <- outcome{a, err}
+	}()
+	windows, err := r.checkpoints(ctx, b.Plan.Settle)
+	stop()
+	out := <-over
+	if err = errors.Join(err, out.err); err != nil {
+		return err
+	}
+	if _, err := r.delivered(ctx, sent.Samples+load.Sent().Samples); err != nil {
+		return err
+	}
+	in, outside := split(out.answers, windows)
+	if len(in) == 0 {
+		b.logf("relay %s: no checkpoint was written within %s", p, b.Plan.Settle)
+		return nil
+	}
+	one := func(figure string, v float64) { b.report.add(p, r.subject.Name, figure, []float64{v}) }
+	calm, busy := quantile(outside, 0.99), quantile(in, 0.99)
+	one(figureCalm, ms(calm))
+	one(figureBusy, ms(busy))
+	one(figureSlowdown, busy.Seconds()/calm.Seconds())
+	var longest time.Duration
+	for _, w := range windows {
+		longest = max(longest, w.to.Sub(w.from))
+	}
+	one(figureCheckpoint, longest.Seconds())
+	b.logf("relay %s: p99 %.1f ms, during %d checkpoints of up to %.1f s %.1f ms", p, ms(calm), len(windows), longest.Seconds(), ms(busy))
+	return nil
+}
+
+// window is a stretch of time.
+type window struct{ from, to time.Time }
+
+// pollEvery is how often the relay's metrics are read: rarely enough that
+// reading them is no load, and the most that a window can be off.
+const pollEvery = 250 * time.Millisecond
+
+// checkpoints waits for the writing of two checkpoints: the first begins with
+// every series dirty, the second shows an ordinary one.
+func (r *rig) checkpoints(ctx context.Context, limit time.Duration) (ws []window, err error) {
+	count, err := r.metric("pawl_checkpoint_write_duration_seconds_count")
+	if err != nil {
+		return nil, err
+	}
+	sum, err := r.metric("pawl_checkpoint_write_duration_seconds_sum")
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline) && len(ws) < 2; {
+		select {
+		case <-ctx.Done():
+			return ws, ctx.Err()
+		case <-r.relay.done:
+			return ws, fmt.Errorf("the relay ended: %s", r.relay.tail())
+		case <-time.After(pollEvery):
+		}
+		n, err := r.metric("pawl_checkpoint_write_duration_seconds_count")
+		if err != nil {
+			return ws, err
+		}
+		if n == count {
+			continue
+		}
+		s, err := r.metric("pawl_checkpoint_write_duration_seconds_sum")
+		if err != nil {
+			return ws, err
+		}
+		now := time.Now()
+		took := time.Duration((s - sum) * float64(time.Second))
+		ws = append(ws, window{now.Add(-took - 2*pollEvery), now})
+		count, sum = n, s
+	}
+	return ws, nil
+}
+
+// split sorts the times to answers by whether they were due within a window.
+func split(answers []Answer, ws []window) (in, outside []time.Duration) {
+	for _, a := range answers {
+		within := false
+		for _, w := range ws {
+			within = within || !a.Due.Before(w.from) && a.Due.Before(w.to)
+		}
+		if within {
+			in = append(in, a.Took)
+		} else {
+			outside = append(outside, a.Took)
+		}
+	}
+	return in, outside
+}
+
+// quantile is the q-quantile of times, 0 of none.
+func quantile(times []time.Duration, q float64) time.Duration {
+	if len(times) == 0 {
+		return 0
+	}
+	slices.Sort(times)
+	return times[min(int(q*float64(len(times))), len(times)-1)]
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

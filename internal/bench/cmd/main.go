@@ -1,0 +1,151 @@
+// Command cmd measures what relaying costs; see docs/performance.md.
+//
+//	go build -o relay ./cmd/relay && go run ./internal/bench/cmd --relay=./relay
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"pawl/internal/bench"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// flags are the command line's.
+type flags struct {
+	options        bench.Options
+	long           bool
+	only, protos   string
+	json, plan     string
+	otherArgs      string
+	relayArgs      string
+	series, repeat int
+}
+
+func run(args []string) error {
+	app := kingpin.New("bench", "Measure what relaying costs: a simulated fleet, the real relay program, a counting upstream.")
+	app.HelpFlag.Short('h')
+	f := declare(app.Command("run", "Measure and print the table (default).").Default())
+	upstream := app.Command("upstream", "Be the counting upstream until standard input ends.")
+	command, err := app.Parse(args)
+	if err != nil {
+		return err
+	}
+	if command == upstream.FullCommand() {
+		return bench.ServeUpstream(os.Stdin, os.Stdout)
+	}
+	return f.measure()
+}
+
+func declare(c *kingpin.CmdClause) *flags {
+	f := &flags{}
+	o := &f.options
+	c.Flag("relay", "Path of the relay program.").Default("./relay").StringVar(&o.Relay)
+	c.Flag("relay-args", "More flags for it, separated by spaces.").StringVar(&f.relayArgs)
+	c.Flag("long", "The figures of docs/performance.md, about half an hour; else hints within some minutes.").BoolVar(&f.long)
+	c.Flag("only", "Sections to run, separated by commas: "+strings.Join(bench.Sections(), ", ")+".").StringVar(&f.only)
+	c.Flag("protos", "Versions of remote write, separated by commas.").Default("1.0,2.0").StringVar(&f.protos)
+	c.Flag("plan", "Changes to the plan as JSON, e.g. {\"Series\":50000,\"SweepSeries\":[100000]}; durations in ns.").StringVar(&f.plan)
+	c.Flag("series", "Active series of the main run; overrides the plan.").IntVar(&f.series)
+	c.Flag("repeat", "Runs of the main measurement; overrides the plan.").IntVar(&f.repeat)
+	c.Flag("other", "Path of another remote-write relay to measure in turn.").StringVar(&o.Other)
+	c.Flag("other-args", "Its arguments, separated by spaces, with {listen}, {dir} and {config} to be filled in; those of a Prometheus agent if empty.").StringVar(&f.otherArgs)
+	c.Flag("other-config", "Template of its {config}, with {upstream} and {message} to be filled in.").StringVar(&o.OtherConfig)
+	c.Flag("dir", "Where the measured programs may write; the system's temporary directory if empty.").StringVar(&o.Dir)
+	c.Flag("json", "Write all figures, runs and points to this file too.").StringVar(&f.json)
+	c.Flag("plots", "Write the plots into this directory.").StringVar(&o.Plots)
+	c.Flag("profiles", "Write CPU and heap profiles of the relay into this directory.").StringVar(&o.Profiles)
+	return f
+}
+
+func (f *flags) measure() error {
+	o, err := f.complete()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	report, err := bench.Run(ctx, o)
+	if report != nil {
+		err = errors.Join(err, report.WriteTable(os.Stdout), f.writeJSON(report))
+	}
+	return err
+}
+
+// complete fills in what the flags say in words.
+func (f *flags) complete() (bench.Options, error) {
+	o := f.options
+	o.Log, o.Plan = os.Stderr, bench.Short()
+	if f.long {
+		o.Plan = bench.Long()
+	}
+	if f.plan != "" {
+		if err := json.Unmarshal([]byte(f.plan), &o.Plan); err != nil {
+			return o, fmt.Errorf("--plan: %w", err)
+		}
+	}
+	if f.series > 0 {
+		o.Plan.Series = f.series
+	}
+	if f.repeat > 0 {
+		o.Plan.Repeat = f.repeat
+	}
+	o.RelayArgs, o.OtherArgs = strings.Fields(f.relayArgs), strings.Fields(f.otherArgs)
+	for _, p := range strings.Split(f.protos, ",") {
+		if p != string(bench.V1) && p != string(bench.V2) {
+			return o, fmt.Errorf("--protos: %q is neither %s nor %s", p, bench.V1, bench.V2)
+		}
+		o.Protos = append(o.Protos, bench.Proto(p))
+	}
+	if f.only != "" {
+		o.Only = strings.Split(f.only, ",")
+		for _, s := range o.Only {
+			if !slices.Contains(bench.Sections(), s) {
+				return o, fmt.Errorf("--only: there is no section %q", s)
+			}
+		}
+	}
+	var err error
+	if o.Self, err = os.Executable(); err != nil {
+		return o, err
+	}
+	for _, path := range []*string{&o.Relay, &o.Other} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return o, err
+		}
+		if _, err := os.Stat(*path); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+func (f *flags) writeJSON(r *bench.Report) error {
+	if f.json == "" {
+		return nil
+	}
+	out, err := os.Create(f.json)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.WriteJSON(out), out.Close())
+}

@@ -1,0 +1,183 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// costs are what one run took of one process.
+type costs struct {
+	samples int64
+	first   float64 // CPU-s of the first scrape, when every series is new
+	later   float64 // CPU-s of all others
+	whole   float64 // CPU-s of the whole process, its start, last checkpoint and end included
+	took    time.Duration
+	end     usage // when everything was delivered
+	peak    int64 // bytes, of the whole life
+	firstN  int64 // samples of the first scrape
+	wire    int64 // bytes at the upstream, compressed
+}
+
+func (c costs) perMillion() float64 { return (c.first + c.later) / float64(c.samples) * 1e6 }
+func (c costs) wholePerMillion() float64 {
+	return c.whole / float64(c.samples) * 1e6
+}
+func (c costs) laterPerMillion() float64 {
+	return c.later / float64(c.samples-c.firstN) * 1e6
+}
+func (c costs) perSecond() float64 { return float64(c.samples) / c.took.Seconds() }
+
+// cost is the main measurement, in turn on the relay and the other one, so
+// that what else the machine does hits both.
+func (b *bencher) cost(ctx context.Context, p Proto) error {
+	subjects := []Subject{b.pawl()}
+	if b.Other != "" {
+		o, err := b.other()
+		if err != nil {
+			return err
+		}
+		subjects = append(subjects, o)
+	}
+	runs := make([][]costs, len(subjects))
+	for k := range b.Plan.Repeat {
+		for i, s := range subjects {
+			c, err := b.fresh(ctx, s, p, &Fleet{Series: b.Plan.Series}, b.Plan.Scrapes)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.Name, err)
+			}
+			runs[i] = append(runs[i], c)
+			b.logf("%s %s run %d: %.3f CPU-s per million samples (%.3f with start and stop, %.3f after the first scrape), %.2f M samples/s, %d MB",
+				s.Name, p, k+1, c.perMillion(), c.wholePerMillion(), c.laterPerMillion(), c.perSecond()/1e6, c.end.rss>>20)
+		}
+	}
+	b.addCosts(p, subjects[0].Name, runs[0])
+	if len(subjects) > 1 {
+		b.addCosts(p, subjects[1].Name, runs[1])
+	}
+	if b.Profiles != "" {
+		return b.profiled(ctx, p)
+	}
+	return nil
+}
+
+func (b *bencher) addCosts(p Proto, name string, runs []costs) {
+	of := func(f func(costs) float64) []float64 {
+		var vs []float64
+		for _, r := range runs {
+			vs = append(vs, f(r))
+		}
+		return vs
+	}
+	add := func(figure string, f func(costs) float64) { b.report.add(p, name, figure, of(f)) }
+	add(figureWhole, costs.wholePerMillion)
+	add(figureCost, costs.perMillion)
+	add(figureLater, costs.laterPerMillion)
+	add(figureRate, func(c costs) float64 { return c.perSecond() / 1e6 })
+	add(figureResident, func(c costs) float64 { return float64(c.end.rss) / 1e6 })
+	add(figurePeak, func(c costs) float64 { return float64(c.peak) / 1e6 })
+}
+
+// fresh measures a subject with an empty storage, from its start to its end.
+func (b *bencher) fresh(ctx context.Context, s Subject, p Proto, f *Fleet, scrapes int) (c costs, err error) {
+	r, err := b.assemble(ctx, s, p)
+	if err != nil {
+		return c, err
+	}
+	defer r.close()
+	load := NewLoad(f, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch)
+	defer load.Close()
+	if c, err = r.run(ctx, load, scrapes); err != nil {
+		return c, err
+	}
+	if err := r.relay.stop(); err != nil {
+		return c, err
+	}
+	c.whole, c.peak = r.relay.whole(), r.relay.maxRSS()
+	return c, nil
+}
+
+// run sends scrapes and waits until all of them are delivered.
+func (r *rig) run(ctx context.Context, load *Load, scrapes int) (c costs, err error) {
+	u0, err := r.relay.usage()
+	if err != nil {
+		return c, err
+	}
+	began := time.Now()
+	if _, err = r.send(ctx, load, 1); err != nil {
+		return c, err
+	}
+	u1, err := r.relay.usage()
+	if err != nil {
+		return c, err
+	}
+	c.firstN = load.Sent().Samples
+	got, err := r.send(ctx, load, scrapes-1)
+	if err != nil {
+		return c, err
+	}
+	c.took = time.Since(began)
+	if c.end, err = r.relay.usage(); err != nil {
+		return c, err
+	}
+	c.samples, c.wire = got.Samples, got.Bytes
+	c.first, c.later = u1.cpu-u0.cpu, c.end.cpu-u1.cpu
+	c.peak = c.end.peak
+	return c, nil
+}
+
+// send sends scrapes, waits for their delivery, and holds what arrived against what was sent.
+func (r *rig) send(ctx context.Context, load *Load, scrapes int) (Received, error) {
+	if err := load.Scrapes(ctx, scrapes); err != nil {
+		return Received{}, errors.Join(err, errors.New(r.relay.tail()))
+	}
+	sent := load.Sent()
+	got, err := r.delivered(ctx, sent.Samples)
+	if err == nil && got.Samples == sent.Samples && got.Check != sent.Check && load.fleet.healthy() {
+		err = errors.New("the upstream got other values or times than were sent")
+	}
+	if err == nil && got.Samples > sent.Samples && r.subject.Pawl {
+		err = fmt.Errorf("%d samples were sent and %d arrived", sent.Samples, got.Samples)
+	}
+	return got, err
+}
+
+// healthy tells whether nothing in the fleet is to be corrected.
+func (f *Fleet) healthy() bool { return f.Restarts == 0 && f.Losses == 0 && f.Once == 0 }
+
+// profileFor is the length of a CPU profile.
+const profileFor = 8 * time.Second
+
+// profiled takes a CPU profile of the relay under full load after the first
+// scrapes, and a heap profile at the end of it.
+func (b *bencher) profiled(ctx context.Context, p Proto) error {
+	r, err := b.assemble(ctx, b.pawl(), p)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	load := NewLoad(&Fleet{Series: b.Plan.Series}, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch)
+	defer load.Close()
+	if _, err := r.send(ctx, load, 2); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- r.profile(fmt.Sprintf("profile?seconds=%d", int(profileFor.Seconds())), filepath.Join(b.Profiles, "cpu-"+string(p)+".pb.gz"))
+	}()
+	for {
+		if _, err := r.send(ctx, load, 1); err != nil {
+			return err
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				return err
+			}
+			return r.profile("heap", filepath.Join(b.Profiles, "heap-"+string(p)+".pb.gz"))
+		default:
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+)
+
+// perPoint is the least number of samples behind a point of a plot: a CPU
+// clock of 10 ms is then well under 1 %.
+const perPoint = 3_000_000
+
+// memoryFor is about what a run with so many series takes in all processes, bytes.
+func memoryFor(series int) int64 { return int64(series) * 900 }
+
+// sweepSeries measures cost against the number of series.
+func (b *bencher) sweepSeries(ctx context.Context, p Proto) error {
+	for _, n := range b.Plan.SweepSeries {
+		if need, have := memoryFor(n), availableMemory(); need > have {
+			b.logf("%d series are left out: they take about %d MB and %d MB are free", n, need>>20, have>>20)
+			continue
+		}
+		scrapes := 1 + max(3, min(b.Plan.Scrapes-1, perPoint/n))
+		c, err := b.fresh(ctx, b.pawl(), p, &Fleet{Series: n}, scrapes)
+		if err != nil {
+			return fmt.Errorf("%d series: %w", n, err)
+		}
+		b.report.point("series", p, "later scrapes", float64(n), c.laterPerMillion())
+		b.report.point("series", p, "first scrape", float64(n), c.first/float64(c.firstN)*1e6)
+		b.report.point("memory", p, "at the end", float64(n), float64(c.end.rss)/float64(n))
+		b.report.point("memory", p, "peak, last checkpoint included", float64(n), float64(c.peak)/float64(n))
+		b.logf("relay %s, %d series: %.3f CPU-s per million after the first scrape, %.0f bytes per series, %.0f at most", p, n, c.laterPerMillion(), float64(c.end.rss)/float64(n), float64(c.peak)/float64(n))
+	}
+	return nil
+}
+
+// The second sweep: every series counts, some restart or lose at shareAt, and
+// what is measured begins once all verdicts stand.
+const (
+	shareAt     = 8
+	shareSettle = 14
+)
+
+// sweepShares measures cost against the share of samples that go out changed.
+func (b *bencher) sweepShares(ctx context.Context, p Proto) error {
+	for _, share := range b.Plan.SweepShares {
+		c, changed, err := b.share(ctx, p, share)
+		if err != nil {
+			return fmt.Errorf("%d %%: %w", share, err)
+		}
+		b.report.point("shares", p, "", 100*changed, c)
+		b.logf("relay %s, %.1f %% of the samples corrected: %.3f CPU-s per million", p, 100*changed, c)
+	}
+	return nil
+}
+
+func (b *bencher) share(ctx context.Context, p Proto, share int) (perMillion, changed float64, err error) {
+	r, err := b.assemble(ctx, b.pawl(), p)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer r.close()
+	fleet := &Fleet{Series: b.Plan.SweepEach, NoGauges: true, Once: share, OnceAt: shareAt}
+	load := NewLoad(fleet, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch)
+	defer load.Close()
+	if _, err := r.send(ctx, load, shareAt+shareSettle); err != nil {
+		return 0, 0, err
+	}
+	was, err := r.metric("pawl_changed_samples_total")
+	if err != nil {
+		return 0, 0, err
+	}
+	n := load.Sent().Samples
+	u0, err := r.relay.usage()
+	if err != nil {
+		return 0, 0, err
+	}
+	if _, err := r.send(ctx, load, max(4, min(60, perPoint/b.Plan.SweepEach/2))); err != nil {
+		return 0, 0, err
+	}
+	u1, err := r.relay.usage()
+	if err != nil {
+		return 0, 0, err
+	}
+	now, err := r.metric("pawl_changed_samples_total")
+	if err != nil {
+		return 0, 0, err
+	}
+	n = load.Sent().Samples - n
+	return (u1.cpu - u0.cpu) / float64(n) * 1e6, (now - was) / float64(n), r.relay.stop()
+}

@@ -45,18 +45,17 @@ func (d *blockDetails) begin(f io.ReaderAt, s *segment) (err error) {
 func readMarks(f io.ReaderAt, b block, next uint64, end int64) ([]mark, error) {
 	var (
 		marks = make([]mark, 0, next-b.seq)
-		w     = window{f: f, limit: end}
 		m     = mark{offset: b.offset, samples: b.samples}
+		raw   [recordHeaderLen]byte
 	)
 	for seq := b.seq; seq < next; seq++ {
 		if end-m.offset < recordHeaderLen {
 			return nil, fmt.Errorf("record %d: index and records disagree", seq)
 		}
-		raw, err := w.bytes(m.offset, recordHeaderLen)
-		if err != nil {
+		if _, err := f.ReadAt(raw[:], m.offset); err != nil {
 			return nil, fmt.Errorf("record %d: %w", seq, err)
 		}
-		h, reason := getRecordHeader(raw)
+		h, reason := getRecordHeader(raw[:])
 		if reason != "" || h.seq != seq {
 			return nil, fmt.Errorf("record %d: index and records disagree (%s)", seq, reason)
 		}

@@ -78,23 +78,22 @@ func follow(t *testing.T, j *Journal, n int, read chan<- uint64) {
 
 func TestIntervalModeSyncsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var ops []string
-		j, err := OpenJournal(t.TempDir(), JournalOptions{SyncInterval: time.Second, disk: recordOps(&ops)})
+		var ops ops
+		j, err := OpenJournal(t.TempDir(), JournalOptions{SyncInterval: time.Second, disk: ops.disk()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		mustAppend(t, j, sample(1))
-		ops = nil
+		ops.take()
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
-		if len(ops) == 0 || ops[0] != "sync "+segmentName(1) {
-			t.Errorf("after the interval: %v", ops)
+		if did := ops.take(); len(did) == 0 || did[0] != "sync "+segmentName(1) {
+			t.Errorf("after the interval: %v", did)
 		}
-		ops = nil
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if len(ops) != 0 {
-			t.Errorf("nothing to sync, but: %v", ops)
+		if did := ops.take(); len(did) != 0 {
+			t.Errorf("nothing to sync, but: %v", did)
 		}
 		mustClose(t, j)
 	})

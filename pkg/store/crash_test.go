@@ -20,7 +20,7 @@ import (
 func startChild(t *testing.T, role, dir string) (*exec.Cmd, *bufio.Scanner, *bytes.Buffer) {
 	t.Helper()
 	c := exec.Command(os.Args[0], dir)
-	c.Env = append(os.Environ(), childEnv+"="+role)
+	c.Env = append(os.Environ(), childEnv+"="+role, "GORACE=atexit_sleep_ms=0")
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	out, err := c.StdoutPipe()
@@ -107,11 +107,14 @@ func TestEverythingAcknowledgedBeforeKillIsReadBack(t *testing.T) {
 	}
 }
 
-const crashKeys = 20_000
+// crashState does without syncs, since a kill leaves the page cache; its memtable is small so that flushes and compactions happen.
+var crashState = stateOptions{memTable: 1 << 20, disk: disk{unsynced: true}}
+
+const crashKeys = 10_000
 
 // childCheckpoint writes checkpoints in which every key has the checkpoint's seq as its value, and the number of keys depends on it.
 func childCheckpoint(dir string) error {
-	s, err := openState(dir, nil, nil, stateOptions{memTable: 1 << 20})
+	s, err := openState(dir, nil, nil, crashState)
 	if err != nil {
 		return err
 	}
@@ -138,7 +141,7 @@ func childCheckpoint(dir string) error {
 	}
 }
 
-func crashLive(seq uint64) int { return crashKeys - int(seq%7)*1000 }
+func crashLive(seq uint64) int { return crashKeys - int(seq%7)*500 }
 
 func TestStateIsUniformAtTheGoodVersionAfterKill(t *testing.T) {
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
@@ -147,7 +150,7 @@ func TestStateIsUniformAtTheGoodVersionAfterKill(t *testing.T) {
 	var known uint64
 	for round := range 6 * *torture {
 		last := killAfter(t, rng, "checkpoint", dir, 1+rng.IntN(8))
-		s, err := openState(dir, nil, nil, stateOptions{memTable: 1 << 20})
+		s, err := openState(dir, nil, nil, crashState)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -178,7 +181,7 @@ func TestStateIsUniformAtTheGoodVersionAfterKill(t *testing.T) {
 
 // childOpenState prints what the state in dir is.
 func childOpenState(dir string) error {
-	s, err := openState(dir, nil, nil, stateOptions{memTable: 1 << 20})
+	s, err := openState(dir, nil, nil, crashState)
 	var se *StateError
 	if errors.As(err, &se) {
 		fmt.Println("refused:", se)
@@ -213,7 +216,7 @@ func openInChild(t *testing.T, dir string) string {
 
 // childFill writes six checkpoints and waits to be killed.
 func childFill(dir string) error {
-	s, err := openState(dir, nil, nil, stateOptions{memTable: 1 << 20})
+	s, err := openState(dir, nil, nil, crashState)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -150,31 +152,47 @@ func TestJournalTimeNeverGoesBackNotEvenAcrossSegmentsAndRestarts(t *testing.T) 
 	}
 }
 
-// recordOps is a disk that notes what is done to it.
-func recordOps(ops *[]string) disk {
+// ops notes what is done to a disk.
+type ops struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (o *ops) disk() disk {
 	return disk{fault: func(op operation, path string, n int) (int, error) {
-		*ops = append(*ops, string(op)+" "+filepath.Base(path))
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.list = append(o.list, string(op)+" "+filepath.Base(path))
 		return n, nil
 	}}
 }
 
+// take returns what was done since it was called last.
+func (o *ops) take() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	list := o.list
+	o.list = nil
+	return list
+}
+
 func TestAppendIsOneWriteAndOneSyncForTheWholeGroup(t *testing.T) {
-	var ops []string
-	j := openJournal(t, t.TempDir(), JournalOptions{Sync: true, disk: recordOps(&ops)})
-	ops = nil
+	var ops ops
+	j := openJournal(t, t.TempDir(), JournalOptions{Sync: true, disk: ops.disk()})
+	ops.take()
 	mustAppend(t, j, samples(1, 100)...)
 	seg := segmentName(1)
-	if got, want := strings.Join(ops, ", "), "write "+seg+", sync "+seg+", write head"; got != want {
+	if got, want := strings.Join(ops.take(), ", "), "write "+seg+", sync "+seg+", write head"; got != want {
 		t.Errorf("a group of 100 was\n%s, want\n%s", got, want)
 	}
 }
 
 func TestRotationSyncsTheOldSegmentThenTheNewThenTheDirectory(t *testing.T) {
-	var ops []string
+	var ops ops
 	dir := t.TempDir()
-	j := openJournal(t, dir, JournalOptions{SegmentBytes: 1, Sync: true, disk: recordOps(&ops)})
+	j := openJournal(t, dir, JournalOptions{SegmentBytes: 1, Sync: true, disk: ops.disk()})
 	mustAppend(t, j, sample(1))
-	ops = nil
+	ops.take()
 	mustAppend(t, j, sample(2))
 	a, b := segmentName(1), segmentName(2)
 	want := []string{
@@ -182,17 +200,17 @@ func TestRotationSyncsTheOldSegmentThenTheNewThenTheDirectory(t *testing.T) {
 		"create " + b, "write " + b + ".tmp", "sync " + b + ".tmp", "rename " + b, "sync " + filepath.Base(dir), "write head", "sync head",
 		"write " + b, "sync " + b, "write head", // the group
 	}
-	if fmt.Sprint(ops) != fmt.Sprint(want) {
-		t.Errorf("rotation did\n%v, want\n%v", ops, want)
+	if got := ops.take(); !slices.Equal(got, want) {
+		t.Errorf("rotation did\n%v, want\n%v", got, want)
 	}
 }
 
 func TestFullJournalWritesNothingAndGoesOnAfterCut(t *testing.T) {
-	var ops []string
-	j := openJournal(t, t.TempDir(), JournalOptions{SegmentBytes: 1000, MaxBytes: 4000, Sync: true, disk: recordOps(&ops)})
+	var ops ops
+	j := openJournal(t, t.TempDir(), JournalOptions{SegmentBytes: 1000, MaxBytes: 4000, Sync: true, disk: ops.disk()})
 	n := 0
 	for {
-		ops = nil
+		ops.take()
 		err := j.Append(samples(n+1, 3))
 		if errors.Is(err, ErrFull) {
 			break
@@ -202,8 +220,8 @@ func TestFullJournalWritesNothingAndGoesOnAfterCut(t *testing.T) {
 		}
 		n += 3
 	}
-	if len(ops) != 0 {
-		t.Errorf("a full journal did %v", ops)
+	if did := ops.take(); len(did) != 0 {
+		t.Errorf("a full journal did %v", did)
 	}
 	if j.Bytes() > 4000+1000 || n == 0 {
 		t.Errorf("%d bytes after %d records", j.Bytes(), n)
@@ -383,14 +401,14 @@ func TestClosedJournalRefuses(t *testing.T) {
 }
 
 func TestIntervalModeIsReadAtOnceAndSyncedOnSyncAndClose(t *testing.T) {
-	var ops []string
+	var ops ops
 	dir := t.TempDir()
-	j := openJournal(t, dir, JournalOptions{disk: recordOps(&ops)})
-	ops = nil
+	j := openJournal(t, dir, JournalOptions{disk: ops.disk()})
+	ops.take()
 	mustAppend(t, j, sample(1))
 	mustAppend(t, j, sample(2))
 	seg := segmentName(1)
-	if got, want := strings.Join(ops, ", "), "write "+seg+", write "+seg; got != want {
+	if got, want := strings.Join(ops.take(), ", "), "write "+seg+", write "+seg; got != want {
 		t.Errorf("two groups were %s, want %s", got, want)
 	}
 	got, err := readAll(j, 1)
@@ -398,13 +416,13 @@ func TestIntervalModeIsReadAtOnceAndSyncedOnSyncAndClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSamples(t, got, 1, 2)
-	ops = nil
+	ops.take()
 	for range 2 {
 		if err := j.Sync(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got, want := strings.Join(ops, ", "), "sync "+seg+", write head"; got != want {
+	if got, want := strings.Join(ops.take(), ", "), "sync "+seg+", write head"; got != want {
 		t.Errorf("Sync twice was %s, want %s", got, want)
 	}
 	mustAppend(t, j, sample(3))

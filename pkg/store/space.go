@@ -44,6 +44,14 @@ func (b *Ballast) Fill() error {
 	if b.Held() >= b.bytes {
 		return nil
 	}
+	// Asked first, because fallocate takes what there is before it finds that it is not enough.
+	free, _, err := FreeSpace(filepath.Dir(b.path))
+	if err == nil && free < b.bytes-b.Held() {
+		err = fmt.Errorf("%d bytes are free: %w", free, unix.ENOSPC)
+	}
+	if err != nil {
+		return fmt.Errorf("fill ballast of %d bytes: %w", b.bytes, err)
+	}
 	f, err := os.OpenFile(b.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("fill ballast: %w", err)

@@ -135,7 +135,7 @@ func (b *Batch) seriesV1(i int, tenant uint64) error {
 type labelSet struct {
 	sum    keySum
 	at     int  // the label of the last series that is probably next
-	run    bool // the label before was found in the last series, right before at
+	run    bool // the label before was found in the last series, before at
 	trust  bool // the last series' labels were sorted
 	sorted bool // names increase strictly so far, so none occurs twice
 	valued bool // there is a label with a value
@@ -154,8 +154,8 @@ func (b *Batch) labelV1(set *labelSet, i, p0, p1 int) error {
 		if int(old.body.len) != len(body) || !bytes.Equal(old.body.of(b.Message), body) {
 			continue
 		}
-		// Names that stood side by side in a sorted set are in order.
-		if inOrder := set.run && j == set.at && set.trust; !inOrder {
+		// Names that followed each other in a sorted set are in order.
+		if inOrder := set.run && set.trust; !inOrder {
 			b.order(set, old.name)
 		}
 		set.sum.add(old.hi, old.lo)

@@ -89,7 +89,9 @@ func TestEverySampleIsSentOnceInOrderInBothProtocols(t *testing.T) {
 func answering(t *testing.T, status, times int) (url string, requests *atomic.Int64) {
 	requests = new(atomic.Int64)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Error(err)
+		}
 		if requests.Add(1) <= int64(times) {
 			w.WriteHeader(status)
 			return

@@ -59,7 +59,7 @@ func (st story) span() (start, end int64) {
 	return start, end
 }
 
-func (se series) name() string { return se.labels.Get(labels.MetricName) }
+func (se series) name() string { return se.labels.Get(model.MetricNameLabel) }
 
 // on is the series' label set on a path.
 func (se series) on(path string) labels.Labels {

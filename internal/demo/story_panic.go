@@ -44,7 +44,7 @@ func kernelPanic(end time.Time) story {
 		what:     "72933 was scraped, then the node panicked; the counter resumed from disk at 72932",
 		protocol: remoteapi.WriteV1MessageType,
 		series: []series{{
-			labels:  labels.FromStrings(labels.MetricName, "api_requests_total", "job", "api", "instance", "api-0:8000"),
+			labels:  labels.FromStrings(model.MetricNameLabel, "api_requests_total", "job", "api", "instance", "api-0:8000"),
 			typ:     model.MetricTypeCounter,
 			samples: got,
 		}},

@@ -66,7 +66,7 @@ func recycledWorkers(end time.Time, seed uint64) story {
 			"was counted within that very scrape interval no one can see, so that much may be missing",
 		protocol: remoteapi.WriteV2MessageType,
 		series: []series{{
-			labels:  labels.FromStrings(labels.MetricName, "pool_requests_total", "job", "collector", "exported_job", "shop"),
+			labels:  labels.FromStrings(model.MetricNameLabel, "pool_requests_total", "job", "collector", "exported_job", "shop"),
 			typ:     model.MetricTypeCounter,
 			samples: got,
 		}},
@@ -115,7 +115,7 @@ func dippingIOWait(end time.Time, seed uint64) story {
 			"that looks like a loss may add its own depth, so that much may be too many",
 		protocol: remoteapi.WriteV1MessageType,
 		series: []series{{
-			labels:  labels.FromStrings(labels.MetricName, "node_cpu_seconds_total", "job", "node", "instance", "db-1:9100", "cpu", "3", "mode", "iowait"),
+			labels:  labels.FromStrings(model.MetricNameLabel, "node_cpu_seconds_total", "job", "node", "instance", "db-1:9100", "cpu", "3", "mode", "iowait"),
 			typ:     model.MetricTypeCounter,
 			samples: got,
 		}},
@@ -154,7 +154,7 @@ func plainRestart(end time.Time, seed uint64) story {
 		what:     "the process restarted and counts from zero: PromQL is right, and the relay agrees",
 		protocol: remoteapi.WriteV2MessageType,
 		series: []series{{
-			labels:  labels.FromStrings(labels.MetricName, "worker_jobs_total", "job", "worker", "instance", "worker-7:9100"),
+			labels:  labels.FromStrings(model.MetricNameLabel, "worker_jobs_total", "job", "worker", "instance", "worker-7:9100"),
 			typ:     model.MetricTypeCounter,
 			samples: got,
 		}},
@@ -187,11 +187,11 @@ func healthy(end time.Time, seed uint64) story {
 		what:     "nothing happened: both must arrive bit for bit as they were sent",
 		protocol: remoteapi.WriteV1MessageType,
 		series: []series{{
-			labels:  labels.FromStrings(labels.MetricName, "shop_orders_total", "job", "shop", "instance", "shop-2:8080"),
+			labels:  labels.FromStrings(model.MetricNameLabel, "shop_orders_total", "job", "shop", "instance", "shop-2:8080"),
 			typ:     model.MetricTypeCounter,
 			samples: counter,
 		}, {
-			labels:  labels.FromStrings(labels.MetricName, "shop_temperature_celsius", "job", "shop", "instance", "shop-2:8080"),
+			labels:  labels.FromStrings(model.MetricNameLabel, "shop_temperature_celsius", "job", "shop", "instance", "shop-2:8080"),
 			typ:     model.MetricTypeGauge,
 			samples: gauge,
 		}},

@@ -91,8 +91,8 @@ func (s *sim) poisson(mean float64) float64 {
 // the page was flushed; the service is away for one to five minutes.
 func panics(seed uint64, hours int, lambda float64) Trace {
 	s := newSim(seed, hours, "panic λ=%v/s", lambda)
-	const flush = 30.0                      // s between write-backs of a dirty page
-	const perScrape = 4.0 / perHour // four an hour
+	const flush = 30.0              // s between write-backs of a dirty page
+	const perScrape = 3.3 / perHour // 3.3 an hour
 	raw, flushed, nextFlush := 0.0, 0.0, s.rnd.Float64()*flush
 	grow := func(to float64) { // count up to time to, flushing on the way
 		for t := s.now; t < to; {

@@ -42,7 +42,7 @@ type Options struct {
 	Serve   bool         // stay up after the table until ctx is done
 	Out     io.Writer    // where the table goes; nil discards it
 	Logger  *slog.Logger // the relay's and the upstream's warnings, at level debug everything; nil discards
-	Version string       // the relay's version, shown by its admin API
+	Version string       // the relay's version, shown by its admin API; "" is "demo"
 
 	// Listen addresses. Empty means 127.0.0.1 with a port that is free.
 	UpstreamAddress string // the embedded Prometheus
@@ -141,6 +141,9 @@ func (o Options) withDefaults() Options {
 	}
 	if !o.Logger.Enabled(context.Background(), slog.LevelDebug) {
 		o.Logger = slog.New(warnings{o.Logger.Handler()})
+	}
+	if o.Version == "" {
+		o.Version = "demo"
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -1,0 +1,267 @@
+package correct
+
+import "math"
+
+// Histogram is what is remembered of one classic histogram, or of a summary's
+// _count and _sum, whose parts are judged as one. The zero value is ready.
+//
+//   - A part is asked for by Part, once, and named by its index from then on.
+//   - Healthy is asked first: a part that grew, in order, of a histogram that
+//     nothing ever befell goes out untouched, in whatever order and batch the
+//     parts come. Only what it refuses is for Offer.
+//   - Only a suspicious histogram waits: a part fell or grew less than a lower
+//     bucket did, a start timestamp moved, or a drop of the last few samples may
+//     still be revised. Then Offer holds samples until Decide gives them back,
+//     to be called when Complete, or when the caller has waited long enough.
+//   - Buckets are judged and corrected as densities (what one bucket holds
+//     above the next lower one), so that neither the corrected buckets nor their
+//     increase between two timestamps ever decrease along le.
+//   - A part that had gone out before a sibling gave a reset or a loss away gets
+//     its offset from its next sample on; what is decided later at the same
+//     timestamp is held down until then, so that increases stay in order.
+type Histogram struct {
+	parts []part
+	first uint16 // the lowest bucket; here and below an index plus 1, 0 none
+	inf   uint16 // +Inf
+	count uint16
+	sum   uint16
+	cs    *histCase // nil until something was suspicious
+}
+
+// Role is what a series is to its histogram.
+type Role uint8
+
+const (
+	RoleBucket Role = iota
+	RoleCount
+	RoleSum
+)
+
+// part is one series of a histogram.
+type part struct {
+	c     Counter // its last step is learned only when the next one is taken, if then
+	older float64 // value before c.before: siblings may come one sample late
+	le    float64
+
+	olderMS      uint32 // length of the step from older, ms
+	lower, upper uint16 // neighbours along le, an index plus 1, 0 none
+	role         Role
+	flags        uint8
+}
+
+const (
+	partPending   = 1 << iota // the last step has still to be learned
+	partAway                  // a stale marker came before the last sample
+	partVirtual               // c.Raw is not what came last: the part missed a full reset
+	partFlags     = partPending | partAway | partVirtual
+	maxParts      = math.MaxUint16 - 1
+	roundingShare = 1.0 / (1 << 50) // of a value: what increases may differ by from rounding alone
+)
+
+// Part is the index of the part with this role and, for a bucket, upper bound;
+// it is added if it is not known. le compares as a number. It is -1 when there
+// can be no such part: le is NaN, or there are too many.
+func (h *Histogram) Part(role Role, le float64) int {
+	switch role {
+	case RoleCount, RoleSum:
+		at := &h.count
+		if role == RoleSum {
+			at = &h.sum
+		}
+		if *at == 0 {
+			*at = h.add(part{role: role})
+		}
+		return int(*at) - 1
+	}
+	if le != le {
+		return -1
+	}
+	lower := uint16(0)
+	for at := h.first; at != 0; at = h.parts[at-1].upper {
+		if q := &h.parts[at-1]; q.le == le {
+			return int(at) - 1
+		} else if q.le > le {
+			break
+		}
+		lower = at
+	}
+	return h.insert(lower, le)
+}
+
+// insert adds a bucket above lower.
+func (h *Histogram) insert(lower uint16, le float64) int {
+	upper := h.first
+	if lower != 0 {
+		upper = h.parts[lower-1].upper
+	}
+	at := h.add(part{role: RoleBucket, le: le, lower: lower, upper: upper})
+	if at == 0 {
+		return -1
+	}
+	if lower == 0 {
+		h.first = at
+	} else {
+		h.parts[lower-1].upper = at
+	}
+	if upper != 0 {
+		h.parts[upper-1].lower = at
+	}
+	if math.IsInf(le, 1) {
+		h.inf = at
+	}
+	return int(at) - 1
+}
+
+func (h *Histogram) add(p part) uint16 {
+	if len(h.parts) >= maxParts {
+		return 0
+	}
+	h.parts = append(h.parts, p)
+	if h.cs != nil {
+		h.cs.parts = append(h.cs.parts, histPart{tgt: math.Inf(-1), first: noTime})
+	}
+	return uint16(len(h.parts))
+}
+
+// Healthy reports whether s is an ordinary next sample of a part of a
+// histogram that nothing ever befell. Then it goes out untouched and has been
+// taken in; otherwise nothing has changed and Offer decides. It does not allocate.
+func (h *Histogram) Healthy(i int, s Sample) bool {
+	if h.cs != nil {
+		return false
+	}
+	p := &h.parts[i]
+	if !h.ordinary(p, s) || p.role == RoleBucket && !h.fits(p, s) {
+		return false
+	}
+	p.advance(s)
+	return true
+}
+
+// ordinary: a part that was seen before grew or stood, in order, and its start timestamp did not move.
+func (h *Histogram) ordinary(p *part, s Sample) bool {
+	c := &p.c
+	// NaN fails the first comparison.
+	if !(s.V <= math.MaxFloat64) || s.T <= c.T || s.ST != c.ST || c.flags&flagSeen == 0 {
+		return false
+	}
+	return s.V >= c.Raw || p.role == RoleSum && s.V >= -math.MaxFloat64 && h.negative()
+}
+
+// fits: a bucket keeps its place between its neighbours of the same timestamp, in value and in growth.
+func (h *Histogram) fits(p *part, s Sample) bool {
+	if p.lower != 0 {
+		q := &h.parts[p.lower-1]
+		if q.c.T >= s.T && q.outgrows(p, s, 1) {
+			return false
+		}
+	}
+	if p.upper != 0 {
+		q := &h.parts[p.upper-1]
+		if q.c.T >= s.T && q.outgrows(p, s, -1) {
+			return false
+		}
+	}
+	return true
+}
+
+// outgrows reports whether q, a lower bucket (sign 1), is more than s of p, or
+// grew more; for an upper one (sign -1) whether it is or grew less.
+func (q *part) outgrows(p *part, s Sample, sign float64) bool {
+	cur, prev, prevT, ok := q.at(s.T)
+	if !ok {
+		return false
+	}
+	if sign*(cur-s.V) > 0 {
+		return true
+	}
+	return p.c.flags&flagSeen != 0 && prevT == p.c.T && prevT != s.T && sign*((cur-prev)-(s.V-p.c.Raw)) > roundingShare*max(cur, s.V)
+}
+
+// at is the value at time t, which has gone out, and the one before it; ok is
+// false when it is not remembered. Without one before, prevT is t.
+func (p *part) at(t int64) (cur, prev float64, prevT int64, ok bool) {
+	t1 := p.c.T - int64(p.c.lastMS)
+	t2 := t1 - int64(p.olderMS)
+	switch {
+	case p.c.flags&flagSeen == 0:
+		return 0, 0, t, false
+	case t == p.c.T:
+		return p.c.Raw, p.c.before, t1, true
+	case t == t1:
+		return p.c.before, p.older, t2, true
+	}
+	return 0, 0, t, false
+}
+
+// before is the last sample before time t that is remembered.
+func (p *part) before(t int64) (v float64, at int64, ok bool) {
+	t1 := p.c.T - int64(p.c.lastMS)
+	t2 := t1 - int64(p.olderMS)
+	switch {
+	case p.c.flags&flagSeen == 0:
+		return 0, 0, false
+	case p.c.T < t:
+		return p.c.Raw, p.c.T, true
+	case t1 < t:
+		return p.c.before, t1, true
+	}
+	return p.older, t2, t2 < t
+}
+
+// advance takes s in. What the step before was like is learned only now, when
+// no sibling can give it away any more: so what is learned does not depend on
+// the order in which the parts come.
+func (p *part) advance(s Sample) {
+	p.learnPending()
+	p.flags &^= partAway
+	if p.c.flags&flagAway != 0 {
+		p.flags |= partAway
+	}
+	p.older, p.olderMS = p.c.before, p.c.lastMS
+	p.c.move(s.T, s.V)
+	p.c.ST = s.ST
+	p.flags = p.flags&^partVirtual | partPending
+}
+
+func (p *part) learnPending() {
+	if p.flags&partPending == 0 {
+		return
+	}
+	p.flags &^= partPending
+	if p.role != RoleSum && p.c.lastMS > 0 {
+		p.c.learn(p.c.Raw-p.c.before, float64(p.c.lastMS)/1000)
+	}
+}
+
+// begin takes a part's first sample in.
+func (p *part) begin(s Sample) {
+	p.c = Counter{T: s.T, Raw: s.V, ST: s.ST, before: s.V, flags: flagSeen}
+	p.older, p.olderMS, p.flags = s.V, 0, 0
+}
+
+// negative reports whether negative observations have been seen, so that _sum may fall and be right.
+func (h *Histogram) negative() bool {
+	if h.first != 0 {
+		if p := &h.parts[h.first-1]; p.le <= 0 {
+			for p.upper != 0 && h.parts[p.upper-1].le <= 0 {
+				p = &h.parts[p.upper-1]
+			}
+			if p.c.Raw > 0 {
+				return true
+			}
+		}
+	}
+	return h.sum != 0 && h.parts[h.sum-1].c.Raw < 0
+}
+
+// Last is what is remembered of a part: its last sample, what went out for it
+// (or would, if it is virtual), and the offset of the samples to come.
+func (h *Histogram) Last(i int) (t int64, raw, out, offset float64, seen bool) {
+	p := &h.parts[i]
+	out = p.c.Raw
+	if h.cs != nil {
+		out, offset = h.cs.parts[i].out, h.cs.parts[i].off
+	}
+	return p.c.T, p.c.Raw, out, offset, p.c.Seen()
+}

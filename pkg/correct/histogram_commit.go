@@ -1,0 +1,178 @@
+package correct
+
+import "math"
+
+// heldMax is how many timestamps in a row a density may stay above its raw
+// value; then the difference is taken for lost, so that the histogram need not be watched for ever.
+const heldMax = 40
+
+// commit applies what was decided: offsets, what goes out, what is learned.
+func (e *histJudge) commit() {
+	f, cs := e.f, e.cs
+	off, due, held := f.apply(e.change)
+	if e.free {
+		for k := range due {
+			off[k], due[k] = 0, f.cur[k]
+		}
+	}
+	if cs.holds++; !held || e.p.Losses == Hold {
+		cs.holds = 0
+	} else if cs.holds > heldMax {
+		for k := range due {
+			off[k] = due[k] - f.cur[k]
+		}
+		cs.holds, held = 0, false
+	}
+	outs := f.hold(due, e.gone())
+	moved := e.free
+	for k, i := range f.chain {
+		moved = moved || off[k] != cs.parts[i].off || outs[k] != due[k]
+		e.settle(i, off[k], due[k], outs[k])
+	}
+	e.follow(off, due, outs)
+	e.sum(due)
+	e.take()
+	fresh := e.welcome()
+	e.missing()
+	e.owe()
+	cs.watch = held || f.bent || len(cs.debts) > 0 || cs.fold.age == 1
+	cs.judged = max(cs.judged, f.t)
+	if moved || held || fresh || f.bent || len(e.log) > 0 || len(cs.recs) == 0 {
+		cs.record(f.t, max(f.prevT, math.MinInt64+1), func(i int) bool { return i < len(f.seats) && f.seats[i].has })
+	}
+}
+
+// gone is what went out already, along the chain; NaN where nothing has. +Inf
+// counts as gone when the _count that it equals is.
+func (e *histJudge) gone() []float64 {
+	f := e.f
+	out := make([]float64, len(f.chain))
+	for k, i := range f.chain {
+		out[k] = math.NaN()
+		if f.seats[i].gone {
+			out[k] = e.went(i)
+		}
+	}
+	if f.count >= 0 && f.seats[f.count].gone && f.seats[f.count].cur == f.seats[f.total()].cur && !f.seats[f.total()].gone {
+		out[len(out)-1] = max(e.went(f.count), f.tgt[len(out)-1])
+	}
+	return out
+}
+
+// went is what went out for a part at the frame's timestamp, before it was judged.
+func (e *histJudge) went(i int) float64 {
+	p := &e.h.parts[i]
+	if p.c.T == e.f.t {
+		return e.cs.parts[i].out
+	}
+	return e.f.seats[i].cur + e.before[i]
+}
+
+// settle sets a part's offset and what goes out. What has gone out stays.
+func (e *histJudge) settle(i int, off, due, out float64) {
+	hp := &e.cs.parts[i]
+	hp.off, hp.tgt = off, due
+	if e.f.seats[i].gone {
+		return
+	}
+	if !e.free && out < hp.out && !(e.h.parts[i].role == RoleSum && e.h.negative()) {
+		out = hp.out
+	}
+	hp.out = out
+}
+
+// follow decides the _count beside +Inf: the same where they agree, else its
+// own counter under the common verdict.
+func (e *histJudge) follow(off, due, outs []float64) {
+	f, cs := e.f, e.cs
+	if f.count < 0 {
+		return
+	}
+	last := len(f.chain) - 1
+	s, total := &f.seats[f.count], &f.seats[f.total()]
+	own := cs.parts[f.count].off
+	switch {
+	case s.cur == total.cur:
+		e.settle(f.count, off[last], due[last], outs[last])
+		return
+	case e.free:
+		own = 0
+	case s.prev == total.prev:
+		own = off[last]
+	case e.change.fold:
+		own += s.prev
+	case e.change.lose:
+		own += max(0, s.prev-s.cur)
+	}
+	d := s.cur + own
+	if !e.free {
+		d = max(d, s.due)
+	}
+	e.settle(f.count, own, d, d)
+}
+
+// take moves the parts on to their samples and lets them learn.
+func (e *histJudge) take() {
+	f := e.f
+	for i := range f.seats {
+		s, p := &f.seats[i], &e.h.parts[i]
+		if !s.has || s.fresh {
+			continue
+		}
+		if !s.gone {
+			p.advance(s.held)
+		} else if p.c.T != f.t {
+			continue
+		}
+		if e.lesson == lessonNone || s.cur < s.prev {
+			p.flags &^= partPending
+		}
+		if e.lesson == lessonReturn && p.role != RoleSum && i < len(e.taken.parts) {
+			p.flags &^= partPending
+			if g := s.cur - e.taken.parts[i].top; g >= 0 {
+				p.c.learn(g, elapsed(e.taken.prev, f.t))
+			}
+		}
+	}
+}
+
+// welcome places the parts that are new.
+func (e *histJudge) welcome() bool {
+	h, any := e.h, false
+	enter := func(at uint16) {
+		if at == 0 {
+			return
+		}
+		i := int(at) - 1
+		s := &e.f.seats[i]
+		if !s.has || s.gone || !s.fresh {
+			return
+		}
+		any = true
+		h.parts[i].begin(s.held)
+		h.place(i, s.held)
+	}
+	for at := h.first; at != 0; at = h.parts[at-1].upper {
+		enter(at)
+	}
+	enter(h.count)
+	enter(h.sum)
+	return any
+}
+
+// missing lets the parts that did not come know of a full reset: their next
+// sample is counted from 0.
+func (e *histJudge) missing() {
+	if !e.change.fold {
+		return
+	}
+	for i := range e.f.seats {
+		p := &e.h.parts[i]
+		if e.f.seats[i].has || !p.c.Seen() || p.c.T >= e.f.t {
+			continue
+		}
+		e.cs.parts[i].off += p.c.Raw
+		p.c.Raw, p.c.before, p.older = 0, 0, 0
+		p.flags = p.flags&^partPending | partVirtual
+	}
+}

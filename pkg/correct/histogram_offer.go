@@ -1,0 +1,378 @@
+package correct
+
+import (
+	"math"
+	"slices"
+	"sort"
+)
+
+// noTime is later than every timestamp.
+const noTime = math.MaxInt64
+
+// histCase is what only a histogram that was once suspicious remembers.
+type histCase struct {
+	history Case       // counts of what it did before, and the start timestamp of the folded series
+	parts   []histPart // beside Histogram.parts
+	recs    []histRec  // oldest first; the last one is in force
+	debts   []histDebt // oldest first
+	fold    histDebt   // the fold that the very next timestamp may still revoke; age 1 if there is one
+	held    []histHeld // by timestamp, then as they came
+	suspect int64      // oldest suspicious timestamp, noTime if none
+	judged  int64      // latest timestamp that was judged
+	watch   bool       // every timestamp is judged whole
+	folded  bool       // start timestamps go out as those of the folded series
+	holds   uint8      // timestamps in a row at which a density was held
+}
+
+// histPart is what a part adds to the raw value. All of it is cumulative along le.
+type histPart struct {
+	off   float64 // corrected minus raw, of the samples to come
+	tgt   float64 // what is due for the last judged timestamp; out may have been held down below it
+	out   float64 // what went out last
+	first int64   // earliest timestamp held, noTime if none
+}
+
+// histHeld is a sample that waits. pass: it goes out untouched, it only keeps its place.
+type histHeld struct {
+	part uint16
+	pass bool
+	tag  uint64
+	s    Sample
+}
+
+// Release is a held sample that goes out.
+type Release struct {
+	Part int
+	Tag  uint64
+	S    Sample
+	Out  Outcome
+}
+
+func (h *Histogram) newCase() *histCase {
+	cs := &histCase{suspect: noTime, judged: math.MinInt64, parts: make([]histPart, len(h.parts))}
+	for i := range cs.parts {
+		p := &h.parts[i]
+		cs.parts[i] = histPart{out: p.c.Raw, tgt: math.Inf(-1), first: noTime}
+		if p.c.Seen() && cs.history.startST == 0 {
+			cs.history.startST = p.c.ST
+		}
+	}
+	h.cs = cs
+	return cs
+}
+
+// Offer takes any sample. Either it is answered at once, or it is held: then it
+// comes out of Decide, with its tag.
+func (h *Histogram) Offer(i int, p Policy, s Sample, tag uint64) (out Outcome, held bool) {
+	out = Outcome{V: s.V, ST: s.ST}
+	pt := &h.parts[i]
+	switch {
+	case !h.countable(pt, s.V):
+		if h.cs != nil && h.cs.parts[i].first != noTime {
+			h.hold(i, s, tag, true)
+			return out, true
+		}
+		return h.pass(pt, s, out), false
+	case pt.c.Seen() && s.T <= pt.c.T:
+		return h.again(i, s, out), false
+	}
+	if cs := h.cs; cs != nil {
+		if first := cs.find(i, s.T); first != nil && first.s.V != s.V {
+			return pt.duplicate(s, first.s.V, out), false
+		}
+		switch {
+		case s.T <= cs.judged && s.T < cs.suspect:
+			return h.late(i, s, out), false
+		case cs.watch || s.T >= cs.suspect:
+			h.hold(i, s, tag, false)
+			return out, true
+		}
+	}
+	if v, ok := h.calm(i, s); ok {
+		out.V, out.ST = v, h.start(s.ST)
+		return out, false
+	}
+	h.hold(i, s, tag, false)
+	return out, true
+}
+
+// countable: a value that the part can have.
+func (h *Histogram) countable(p *part, v float64) bool {
+	return v >= 0 && v <= math.MaxFloat64 || p.role == RoleSum && v >= -math.MaxFloat64 && v < 0
+}
+
+// pass lets a value through that no part has. The state stays.
+func (h *Histogram) pass(p *part, s Sample, out Outcome) Outcome {
+	if math.Float64bits(s.V) == staleBits || p.role == RoleSum {
+		// The sum of infinite observations is NaN or infinite, and right.
+		if math.Float64bits(s.V) == staleBits && p.c.Seen() && s.T > p.c.T {
+			p.c.flags |= flagAway
+		}
+		return out
+	}
+	out.Corrections = []Correction{{Kind: KindInvalid, T: s.T, PrevT: p.c.T, Prev: p.c.Raw, Raw: s.V, Out: s.V}}
+	return out
+}
+
+func (p *part) duplicate(s Sample, first float64, out Outcome) Outcome {
+	out.Drop = true
+	out.Corrections = []Correction{{Kind: KindDuplicate, T: s.T, PrevT: p.c.T, Prev: p.c.Raw, Raw: s.V, Out: first}}
+	return out
+}
+
+// calm takes an ordinary sample of a histogram that is not suspicious; ok is
+// false when it is. It does not allocate.
+func (h *Histogram) calm(i int, s Sample) (v float64, ok bool) {
+	p := &h.parts[i]
+	if p.role == RoleBucket && !h.fits(p, s) {
+		return 0, false
+	}
+	if !p.c.Seen() {
+		return h.newcomer(i, s)
+	}
+	if !h.ordinary(p, s) {
+		return 0, false
+	}
+	p.advance(s)
+	if h.cs == nil {
+		return s.V, true
+	}
+	hp := &h.cs.parts[i]
+	v = s.V
+	if hp.off != 0 {
+		v += hp.off
+	}
+	if v < hp.out && !(p.role == RoleSum && h.negative()) {
+		v = hp.out
+	}
+	hp.out = v
+	return v, true
+}
+
+// newcomer takes a part's first sample. A part that appears beside others with
+// another start timestamp is a sign that they have moved, too.
+func (h *Histogram) newcomer(i int, s Sample) (v float64, ok bool) {
+	if s.ST != 0 {
+		for j := range h.parts {
+			if q := &h.parts[j].c; q.Seen() && q.ST != 0 && q.ST < s.ST && q.T < s.T {
+				return 0, false
+			}
+		}
+	}
+	p := &h.parts[i]
+	p.begin(s)
+	if h.cs == nil {
+		return s.V, true
+	}
+	return h.place(i, s), true
+}
+
+// place is where a new part begins: with the offset of its lower neighbour,
+// between what goes out for that and for its upper one.
+func (h *Histogram) place(i int, s Sample) float64 {
+	p, cs := &h.parts[i], h.cs
+	hp := &cs.parts[i]
+	if p.role == RoleCount && h.inf != 0 {
+		hp.off = cs.parts[h.inf-1].off
+	}
+	if p.role != RoleBucket {
+		hp.out = s.V + hp.off
+		hp.tgt = hp.out
+		return hp.out
+	}
+	v := s.V
+	for at := p.lower; at != 0; at = h.parts[at-1].lower {
+		if q := &h.parts[at-1]; q.c.Seen() {
+			hp.off = cs.parts[at-1].off
+			v += hp.off
+			if q.c.T == s.T {
+				v = max(v, cs.parts[at-1].out)
+			}
+			break
+		}
+	}
+	for at := p.upper; at != 0; at = h.parts[at-1].upper {
+		if q := &h.parts[at-1]; q.c.Seen() && q.c.T >= s.T {
+			v = max(min(v, cs.parts[at-1].out), s.V)
+			break
+		}
+	}
+	hp.out, hp.tgt = v, v
+	return v
+}
+
+func (h *Histogram) start(st int64) int64 {
+	if h.cs != nil && h.cs.folded && st != 0 {
+		return h.cs.history.startST
+	}
+	return st
+}
+
+// hold keeps a sample until its timestamp is judged.
+func (h *Histogram) hold(i int, s Sample, tag uint64, pass bool) {
+	cs := h.cs
+	if cs == nil {
+		cs = h.newCase()
+	}
+	x := histHeld{part: uint16(i), pass: pass, tag: tag, s: s}
+	at := sort.Search(len(cs.held), func(k int) bool { return cs.held[k].s.T > s.T })
+	cs.held = slices.Insert(cs.held, at, x)
+	if !pass {
+		cs.parts[i].first = min(cs.parts[i].first, s.T)
+		cs.suspect = min(cs.suspect, s.T)
+	}
+}
+
+// find is the first held sample of a part at a timestamp.
+func (cs *histCase) find(i int, t int64) *histHeld {
+	if cs.parts[i].first > t {
+		return nil
+	}
+	for k := range cs.held {
+		if x := &cs.held[k]; x.s.T == t && int(x.part) == i && !x.pass {
+			return x
+		}
+	}
+	return nil
+}
+
+// again answers a sample that is not newer than the part's last: the same bits
+// for the same sample, of another value at the same timestamp the first stands.
+func (h *Histogram) again(i int, s Sample, out Outcome) Outcome {
+	p := &h.parts[i]
+	if s.T == p.c.T && s.V != p.c.Raw && p.flags&partVirtual == 0 {
+		return p.duplicate(s, p.c.Raw, out)
+	}
+	if h.cs != nil {
+		out.V, out.ST = h.cs.at(i, s, p.role == RoleSum && h.negative())
+	}
+	return out
+}
+
+// late answers a part whose siblings' timestamp has been judged without it: it
+// follows the verdict, within its neighbours.
+func (h *Histogram) late(i int, s Sample, out Outcome) Outcome {
+	p, cs := &h.parts[i], h.cs
+	hp := &cs.parts[i]
+	if !p.c.Seen() {
+		p.begin(s)
+		h.place(i, s)
+	} else {
+		fell := s.V < p.c.Raw
+		p.advance(s)
+		p.flags &^= partPending
+		v := s.V + hp.off
+		if fell && v < hp.out && !(p.role == RoleSum && h.negative()) {
+			// A loss that nobody could divide without this part.
+			hp.off = hp.out - s.V
+			v = hp.out
+		}
+		hp.tgt = v
+		hp.out = max(h.between(i, s.T, v), hp.out)
+	}
+	out.V, out.ST = hp.out, h.start(s.ST)
+	if r := cs.rec(s.T); r != nil && i < len(r.vals) {
+		r.vals[i] = histVal{off: hp.off, out: hp.out, has: true}
+	}
+	if out.V != s.V {
+		out.Corrections = []Correction{{Kind: KindLoss, T: s.T, PrevT: p.c.T - int64(p.c.lastMS), Prev: p.c.before, Raw: s.V, Out: out.V,
+			Evidence: []Evidence{{Test: "siblings", Text: "came after its timestamp had been judged: follows the verdict, within its neighbours"}}}}
+	}
+	return out
+}
+
+// between holds v within what went out for the neighbours at time t.
+func (h *Histogram) between(i int, t int64, v float64) float64 {
+	p := &h.parts[i]
+	if p.role != RoleBucket {
+		if p.role == RoleCount && h.inf != 0 {
+			if q := &h.parts[h.inf-1]; q.c.T == t && q.c.Raw == p.c.Raw {
+				return h.cs.parts[h.inf-1].out
+			}
+		}
+		return v
+	}
+	if p.upper != 0 && h.parts[p.upper-1].c.T == t {
+		v = min(v, h.cs.parts[p.upper-1].out)
+	}
+	if p.lower != 0 && h.parts[p.lower-1].c.T == t {
+		v = max(v, h.cs.parts[p.lower-1].out)
+	}
+	return v
+}
+
+// Waiting reports whether samples are held.
+func (h *Histogram) Waiting() bool { return h.cs != nil && len(h.cs.held) > 0 }
+
+// Complete reports whether all parts that are still alive have come for the
+// oldest timestamp held. Alive is who came at one of the last two timestamps before it.
+func (h *Histogram) Complete() bool {
+	if !h.Waiting() {
+		return false
+	}
+	t := h.cs.held[0].s.T
+	if !h.cs.judgeable(t) {
+		return true
+	}
+	newest, alive := int64(math.MinInt64), int64(math.MinInt64)
+	for i := range h.parts {
+		if _, at, ok := h.parts[i].before(t); ok && at > newest {
+			newest = at
+			if _, before, ok := h.parts[i].before(at); ok {
+				alive = before
+			} else {
+				alive = at
+			}
+		}
+	}
+	for i := range h.parts {
+		if p := &h.parts[i]; p.c.Seen() && p.c.T < t && p.c.T >= alive && h.cs.parts[i].first != t {
+			return false
+		}
+	}
+	return true
+}
+
+// judgeable: of what is held for the oldest timestamp t, some is to be judged.
+func (cs *histCase) judgeable(t int64) bool {
+	for k := 0; k < len(cs.held) && cs.held[k].s.T == t; k++ {
+		if !cs.held[k].pass {
+			return true
+		}
+	}
+	return false
+}
+
+// Retag changes the tags of all samples held.
+func (h *Histogram) Retag(fn func(part int, tag uint64) uint64) {
+	if h.cs == nil {
+		return
+	}
+	for k := range h.cs.held {
+		x := &h.cs.held[k]
+		x.tag = fn(int(x.part), x.tag)
+	}
+}
+
+// Recall takes back a sample that was answered at once, and reports whether it
+// was: then it is held, and comes out of Decide. It is for a caller that finds
+// a histogram suspicious while earlier parts of the same timestamp have not
+// left its hands yet. Only the last sample of a part can be recalled, and only
+// if the histogram waits for its timestamp.
+func (h *Histogram) Recall(i int, s Sample, tag uint64) bool {
+	cs, p := h.cs, &h.parts[i]
+	if cs == nil || s.T < cs.suspect || p.c.T != s.T || p.c.Raw != s.V || p.flags&partPending == 0 || s.T <= cs.judged {
+		return false
+	}
+	hp := &cs.parts[i]
+	p.c.T -= int64(p.c.lastMS)
+	p.c.Raw, p.c.before, p.c.lastMS = p.c.before, p.older, p.olderMS
+	p.older, p.olderMS = p.c.before, 0
+	p.flags &^= partPending
+	if p.flags&partAway != 0 {
+		p.c.flags |= flagAway
+	}
+	hp.out, _ = cs.at(i, Sample{T: p.c.T, V: p.c.Raw}, false)
+	h.hold(i, s, tag, false)
+	return true
+}

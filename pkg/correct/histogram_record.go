@@ -1,0 +1,290 @@
+package correct
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+)
+
+// The state record of a histogram, little endian:
+//
+//	version 1, 1 if there is a histCase; count of parts (uint16) and them:
+//	  role, flags, le, older (float64), olderMS (uint32), Raw, before (float64), and the
+//	  record of the Counter without these two, with its length (uint16) in front
+//	histCase: counts of what it did before (resets, losses, returns float32, seen uint32, startST int64),
+//	  judged, flags (watch, folded, fold), holds; per part off, tgt, out;
+//	  records, debts, the fold, samples held
+//
+// Links along le and what follows from the samples held are built again.
+const histVersion = 1
+
+const (
+	// maxHeld bounds what a record may say is held.
+	maxHeld = 1 << 20
+	// histPartBytes is the least that a part takes, so that no length makes a reader allocate more than it was given.
+	histPartBytes = 2 + 3*8 + 4 + 8 + 2 + counterBytes
+)
+
+func (w *writer) uint16(x int) { *w = binary.LittleEndian.AppendUint16(*w, uint16(x)) }
+
+// Append adds the state record of h to b, what is held included.
+func (h *Histogram) Append(b []byte) []byte {
+	w := writer(append(b, histVersion))
+	w.flags(h.cs != nil)
+	w.uint16(len(h.parts))
+	for i := range h.parts {
+		p := &h.parts[i]
+		w = append(w, byte(p.role), p.flags)
+		w.float(p.le)
+		w.float(p.older)
+		w.uint32(p.olderMS)
+		w.float(p.c.Raw)
+		w.float(p.c.before)
+		c := p.c
+		c.Raw, c.before = 0, 0 // a _sum's may be negative, which is none of a Counter's
+		at := len(w)
+		w.uint16(0)
+		w = c.Append(w, nil)
+		binary.LittleEndian.PutUint16(w[at:], uint16(len(w)-at-2))
+	}
+	if h.cs != nil {
+		w.histCase(h.cs)
+	}
+	return w
+}
+
+func (w *writer) histCase(cs *histCase) {
+	w.float32(cs.history.resets)
+	w.float32(cs.history.losses)
+	w.float32(cs.history.returns)
+	w.uint32(cs.history.seen)
+	w.int(cs.history.startST)
+	w.int(cs.judged)
+	w.flags(cs.watch, cs.folded, cs.fold.age == 1)
+	*w = append(*w, cs.holds)
+	for i := range cs.parts {
+		w.float(cs.parts[i].off)
+		w.float(cs.parts[i].tgt)
+		w.float(cs.parts[i].out)
+	}
+	*w = append(*w, byte(len(cs.recs)))
+	for k := range cs.recs {
+		r := &cs.recs[k]
+		w.int(r.t)
+		w.int(r.prev)
+		w.int(r.start)
+		w.flags(r.folded)
+		w.uint16(len(r.vals))
+		for _, v := range r.vals {
+			w.float(v.off)
+			w.float(v.out)
+			w.flags(v.has)
+		}
+	}
+	*w = append(*w, byte(len(cs.debts)))
+	for k := range cs.debts {
+		w.histDebt(&cs.debts[k])
+	}
+	if cs.fold.age == 1 {
+		w.histDebt(&cs.fold)
+	}
+	w.uint32(uint32(len(cs.held)))
+	for _, x := range cs.held {
+		w.uint16(int(x.part))
+		w.flags(x.pass)
+		w.int(int64(x.tag))
+		w.int(x.s.T)
+		w.float(x.s.V)
+		w.int(x.s.ST)
+	}
+}
+
+func (w *writer) histDebt(d *histDebt) {
+	w.int(d.t)
+	w.int(d.prev)
+	for _, x := range [...]float64{d.top, d.value, d.amount, d.jitter, d.base, d.sum} {
+		w.float(x)
+	}
+	w.flags(d.open, d.gap)
+	*w = append(*w, d.age)
+	w.uint16(len(d.parts))
+	for _, o := range d.parts {
+		w.float(o.amount)
+		w.float(o.top)
+	}
+}
+
+// DecodeHistogram reads a state record. It checks what the engine relies on,
+// so no bytes can make it panic, then or later.
+func DecodeHistogram(b []byte) (*Histogram, error) {
+	if len(b) == 0 {
+		return nil, errShort
+	}
+	if b[0] != histVersion {
+		return nil, fmt.Errorf("state record of a histogram has version %d, known is %d", b[0], histVersion)
+	}
+	r := reader{b: b[1:]}
+	hasCase := r.byte() != 0
+	n := int(r.uint16())
+	if n > maxParts || n*histPartBytes > len(r.b) {
+		return nil, errShort
+	}
+	h := &Histogram{}
+	h.parts = make([]part, 0, n)
+	for range n {
+		if err := r.part(h); err != nil {
+			return nil, err
+		}
+	}
+	if hasCase {
+		if err := r.histCase(h); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case r.short:
+		return nil, errShort
+	case len(r.b) != 0:
+		return nil, fmt.Errorf("state record has %d bytes too many", len(r.b))
+	}
+	return h, nil
+}
+
+func (r *reader) part(h *Histogram) error {
+	role, flags := Role(r.byte()), r.byte()
+	le, older, olderMS, raw, before := r.float(), r.float(), r.uint32(), r.float(), r.float()
+	record := r.take(int(r.uint16()))
+	if r.short {
+		return errShort
+	}
+	if role > RoleSum || flags&^partFlags != 0 {
+		return fmt.Errorf("state record has a part of role %d with flags %#x", role, flags)
+	}
+	for _, v := range [...]float64{older, raw, before} {
+		if !plain(v) && !(role == RoleSum && v < 0 && v >= -math.MaxFloat64) {
+			return fmt.Errorf("state record has value %v", v)
+		}
+	}
+	known := len(h.parts)
+	i := h.Part(role, le)
+	if i != known {
+		return fmt.Errorf("state record has part %d, le %v, twice", role, le)
+	}
+	p := &h.parts[i]
+	if _, err := p.c.Decode(record); err != nil {
+		return err
+	}
+	p.older, p.olderMS, p.flags = older, olderMS, flags
+	p.c.Raw, p.c.before = raw, before
+	return nil
+}
+
+func (r *reader) histCase(h *Histogram) error {
+	cs := &histCase{suspect: noTime, parts: make([]histPart, len(h.parts))}
+	cs.history = Case{resets: r.float32(), losses: r.float32(), returns: r.float32(), seen: r.uint32(), startST: r.int()}
+	for _, x := range [...]float32{cs.history.resets, cs.history.losses, cs.history.returns} {
+		if !(x >= 0 && x <= historyMax+1) {
+			return fmt.Errorf("state record has a count of %v", x)
+		}
+	}
+	cs.judged = r.int()
+	flags := r.byte()
+	cs.watch, cs.folded = flags&1 != 0, flags&2 != 0
+	cs.holds = r.byte()
+	for i := range cs.parts {
+		cs.parts[i] = histPart{off: r.float(), tgt: r.float(), out: r.float(), first: noTime}
+	}
+	if err := r.histRecs(cs); err != nil {
+		return err
+	}
+	debts := int(r.byte())
+	if debts > maxDebts {
+		return fmt.Errorf("state record has %d debts", debts)
+	}
+	for range debts {
+		d, err := r.histDebt(len(h.parts))
+		if err != nil {
+			return err
+		}
+		cs.debts = append(cs.debts, d)
+	}
+	if flags&4 != 0 {
+		d, err := r.histDebt(len(h.parts))
+		if err != nil {
+			return err
+		}
+		d.age = 1
+		cs.fold = d
+	}
+	h.cs = cs
+	return r.held(h)
+}
+
+func (r *reader) histRecs(cs *histCase) error {
+	n := int(r.byte())
+	if n > maxRecs {
+		return fmt.Errorf("state record has %d epochs", n)
+	}
+	for range n {
+		rec := histRec{t: r.int(), prev: r.int(), start: r.int(), folded: r.byte() != 0}
+		parts := int(r.uint16())
+		if parts > len(cs.parts) {
+			return errors.New("state record has an epoch of unknown parts")
+		}
+		for range parts {
+			rec.vals = append(rec.vals, histVal{off: r.float(), out: r.float(), has: r.byte() != 0})
+		}
+		if r.short {
+			return errShort
+		}
+		cs.recs = append(cs.recs, rec)
+	}
+	return nil
+}
+
+func (r *reader) histDebt(known int) (d histDebt, err error) {
+	d.t, d.prev = r.int(), r.int()
+	for _, x := range [...]*float64{&d.top, &d.value, &d.amount, &d.jitter, &d.base, &d.sum} {
+		*x = r.float()
+	}
+	f := r.byte()
+	d.open, d.gap, d.age = f&1 != 0, f&2 != 0, r.byte()
+	parts := int(r.uint16())
+	if parts > known {
+		return d, errors.New("state record has a debt of unknown parts")
+	}
+	for range parts {
+		d.parts = append(d.parts, histOwed{amount: r.float(), top: r.float()})
+	}
+	if r.short {
+		return d, errShort
+	}
+	return d, nil
+}
+
+func (r *reader) held(h *Histogram) error {
+	n := int(r.uint32())
+	const each = 2 + 1 + 8 + 8 + 8 + 8
+	if n > maxHeld || n*each > len(r.b) {
+		return errShort
+	}
+	cs := h.cs
+	for range n {
+		x := histHeld{part: r.uint16(), pass: r.byte() != 0, tag: uint64(r.int())}
+		x.s = Sample{T: r.int(), V: r.float(), ST: r.int()}
+		if int(x.part) >= len(h.parts) || !x.pass && !h.countable(&h.parts[x.part], x.s.V) {
+			return fmt.Errorf("state record holds %v of part %d", x.s.V, x.part)
+		}
+		if !x.pass && h.parts[x.part].c.Seen() && x.s.T <= h.parts[x.part].c.T {
+			return errors.New("state record holds a sample that is not newer than the last")
+		}
+		cs.held = append(cs.held, x)
+	}
+	if !sort.SliceIsSorted(cs.held, func(a, b int) bool { return cs.held[a].s.T < cs.held[b].s.T }) {
+		return errors.New("state record holds samples out of order")
+	}
+	cs.drop(0)
+	return nil
+}

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -44,7 +45,7 @@ type Options struct {
 	Only     []string // sections to run, all if empty; see Sections
 	Protos   []Proto
 	Plan     Plan
-	Profiles string // directory for CPU and heap profiles of the cost runs; "" for none
+	Profiles string // directory for CPU and heap profiles; "" for none
 	Plots    string // directory for the plots; "" for none
 	Log      io.Writer
 }
@@ -92,7 +93,7 @@ func Long() Plan {
 
 // Sections are the parts of a measurement, by name.
 func Sections() []string {
-	return []string{"cost", "big", "latency", "backlog", "series", "shares"}
+	return []string{"cost", "big", "latency", "backlog", "series", "shares", "profile"}
 }
 
 // Run measures and returns the report, which is also as far as it got on an error.
@@ -123,12 +124,10 @@ type bencher struct {
 }
 
 func (b *bencher) wants(section string) bool {
-	for _, s := range b.Only {
-		if s == section {
-			return true
-		}
+	if section == "profile" && b.Profiles == "" {
+		return false
 	}
-	return len(b.Only) == 0
+	return len(b.Only) == 0 || slices.Contains(b.Only, section)
 }
 
 func (b *bencher) section(ctx context.Context, name string) error {
@@ -143,6 +142,8 @@ func (b *bencher) section(ctx context.Context, name string) error {
 			err = b.latency(ctx, p)
 		case "backlog":
 			err = b.backlog(ctx, p)
+		case "profile":
+			err = b.profiled(ctx, p)
 		case "series":
 			err = b.sweepSeries(ctx, p)
 		case "shares":

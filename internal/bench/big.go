@@ -54,10 +54,6 @@ func (b *bencher) big(ctx context.Context, p Proto) error {
 		return err
 	}
 	one(figureStart, r.startedIn.Seconds())
-	have, err := r.metric("pawl_series")
-	if err == nil && int(have) < b.Plan.BigSeries {
-		b.logf("relay %s: %d of %d series are there %.1f s after its start", p, int(have), b.Plan.BigSeries, r.startedIn.Seconds())
-	}
 	u, err := r.relay.usage()
 	if err != nil {
 		return err

@@ -182,7 +182,7 @@ func await(ctx context.Context, c *child, limit, every time.Duration, what strin
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-c.done:
-			return fmt.Errorf("%s ended before %s: %v: %s", c.cmd.Path, what, c.err, c.tail())
+			return fmt.Errorf("%s ended before %s: %w", c.cmd.Path, what, errors.Join(c.err, errors.New(c.tail())))
 		case <-time.After(every):
 		}
 		if time.Now().After(deadline) {

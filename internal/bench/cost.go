@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 )
 
@@ -56,9 +55,6 @@ func (b *bencher) cost(ctx context.Context, p Proto) error {
 	b.addCosts(p, subjects[0].Name, runs[0])
 	if len(subjects) > 1 {
 		b.addCosts(p, subjects[1].Name, runs[1])
-	}
-	if b.Profiles != "" {
-		return b.profiled(ctx, p)
 	}
 	return nil
 }
@@ -146,38 +142,3 @@ func (r *rig) send(ctx context.Context, load *Load, scrapes int) (Received, erro
 
 // healthy tells whether nothing in the fleet is to be corrected.
 func (f *Fleet) healthy() bool { return f.Restarts == 0 && f.Losses == 0 && f.Once == 0 }
-
-// profileFor is the length of a CPU profile.
-const profileFor = 8 * time.Second
-
-// profiled takes a CPU profile of the relay under full load after the first
-// scrapes, and a heap profile at the end of it.
-func (b *bencher) profiled(ctx context.Context, p Proto) error {
-	r, err := b.assemble(ctx, b.pawl(), p)
-	if err != nil {
-		return err
-	}
-	defer r.close()
-	load := NewLoad(&Fleet{Series: b.Plan.Series}, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch)
-	defer load.Close()
-	if _, err := r.send(ctx, load, 2); err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() {
-		done <- r.profile(fmt.Sprintf("profile?seconds=%d", int(profileFor.Seconds())), filepath.Join(b.Profiles, "cpu-"+string(p)+".pb.gz"))
-	}()
-	for {
-		if _, err := r.send(ctx, load, 1); err != nil {
-			return err
-		}
-		select {
-		case err := <-done:
-			if err != nil {
-				return err
-			}
-			return r.profile("heap", filepath.Join(b.Profiles, "heap-"+string(p)+".pb.gz"))
-		default:
-		}
-	}
-}

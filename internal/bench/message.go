@@ -88,7 +88,7 @@ func (b *batch) appendSeries(s *slot, field byte, head, tail []byte) {
 		s.value = int32(len(m))
 		m = append(m, make([]byte, 8)...)
 	}
-	m = append(m, 2<<3|0)
+	m = append(m, 2<<3)
 	s.at = int32(len(m))
 	m = append(m, make([]byte, timestampLen)...)
 	b.message = append(m, tail...)

@@ -1,0 +1,83 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTheTableSaysWhatIsReachedAndByHowMuchNot(t *testing.T) {
+	r := newReport(Options{Plan: Short()})
+	r.add(V1, "relay", figureWhole, []float64{0.9, 0.5, 0.4})
+	r.add(V2, "relay", figureWhole, []float64{0.9})
+	r.add(V1, "prometheus", figureWhole, []float64{5})
+	r.add(V1, "relay", figureRate, []float64{1.0})
+	var b bytes.Buffer
+	if err := r.WriteTable(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| 0.500 | ≤ 0.600 reached | 0.900 | ≤ 0.450 **missed: 2.00 times** | 5.00 | 10.00 |",
+		"| 1.00 | ≥ 1.30 **missed: 0.77 times** |",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	b.Reset()
+	if err := r.WriteJSON(&b); err != nil || !strings.Contains(b.String(), `"reached": false`) {
+		t.Errorf("err %v, JSON %s", err, b.String())
+	}
+}
+
+func TestAnswersDuringACheckpointAreThoseThatWereDueThen(t *testing.T) {
+	t0 := time.UnixMilli(1_700_000_000_000)
+	at := func(ms int) time.Time { return t0.Add(time.Duration(ms) * time.Millisecond) }
+	in, out := split([]Answer{{at(5), 1}, {at(10), 2}, {at(19), 3}, {at(20), 4}}, []window{{at(10), at(20)}})
+	if len(in) != 2 || in[0] != 2 || in[1] != 3 || len(out) != 2 {
+		t.Errorf("in %v, outside %v", in, out)
+	}
+	if q := quantile([]time.Duration{4, 1, 3, 2}, 0.99); q != 4 {
+		t.Errorf("p99 of 1..4 is %d", q)
+	}
+}
+
+func TestPlotsAreXML(t *testing.T) {
+	dir := t.TempDir()
+	b := &bencher{Options: Options{Plots: dir}, report: newReport(Options{})}
+	for _, n := range []float64{100_000, 1_000_000, 5_000_000} {
+		for _, p := range []Proto{V1, V2} {
+			b.report.point("series", p, "later scrapes", n, 0.5)
+			b.report.point("memory", p, "at the end", n, 240)
+			b.report.point("shares", p, "", n/1e5, 0.4)
+		}
+	}
+	for _, section := range []string{"series", "shares"} {
+		if err := b.plot(section); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.svg"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("%v, err %v, want three plots", files, err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := xml.NewDecoder(bytes.NewReader(text))
+		for err = nil; err == nil; {
+			_, err = d.Token()
+		}
+		if !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+}

@@ -52,8 +52,8 @@ e2e-thanos: tools tools-thanos ## the same with Thanos Receive as the upstream
 	@mkdir -p $(RESULTS)
 	$(GOTESTSUM) --jsonfile $(RESULTS)/e2e-thanos.json -- -tags e2e,thanos -count 1 -parallel 8 -timeout 10m -run Thanos ./internal/e2e
 
-bench: build ## what relaying costs, against docs/performance.md (LONG=1: all of it; OTHER=path: another relay in turn; STEPS=1: benchmarks of each step)
-ifdef STEPS
+bench: build ## what relaying costs, against docs/performance.md (LONG=1: all of it; OTHER=path: another relay in turn; MICRO=1: benchmarks of each step, BENCH=regexp)
+ifdef MICRO
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./pkg/...
 else
 	go run ./internal/bench/cmd --relay=./relay $(if $(LONG),--long --json=docs/performance.json --plots=docs/img) $(if $(OTHER),--other='$(OTHER)') $(BENCHFLAGS)

@@ -36,7 +36,7 @@ type debt struct {
 	sum     float64 // all log odds of a full reset so far
 }
 
-// fold is the last full reset.
+// fold is the last full reset; it can be revoked while set.
 type fold struct {
 	t, prev int64
 	top     float64 // raw before
@@ -141,6 +141,14 @@ func (cs *Case) owe(d debt) (displaced debt, full bool) {
 	}
 	cs.debts = append(cs.debts, d)
 	return displaced, full
+}
+
+// burstSteps: for so many usual intervals after a restart, unusual growth is a burst rather than a return.
+const burstSteps = 10
+
+// bursting: the counter was reset a short while ago.
+func (cs *Case) bursting(s *step) bool {
+	return cs != nil && cs.fold.t != 0 && float64(s.t-cs.fold.t) <= 1000*burstSteps*s.pace.interval
 }
 
 func (cs *Case) remember(count *float32) {

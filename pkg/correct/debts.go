@@ -159,6 +159,7 @@ func (e *enactor) lateFold(d *debt, why *findings) {
 		e.beginFree()
 		return
 	}
+	cs.fold = fold{t: was.t}
 	e.begin(was.offset+was.top, held)
 	cs.now().folded = true
 }
@@ -166,8 +167,7 @@ func (e *enactor) lateFold(d *debt, why *findings) {
 // wasLoss closes the question whether an undecided drop was a full reset. It may still come back.
 func (e *enactor) wasLoss(d *debt, why *findings) {
 	d.open = false
-	if p := e.step.pace; e.p.Impute && p.known {
-		hidden := imputedShare * p.rate * elapsed(d.prev, d.t)
+	if hidden := e.imputed(d.top, d.value, elapsed(d.prev, d.t)); hidden > 0 {
 		now := *e.cs.now()
 		d.amount += hidden
 		e.begin(now.offset+hidden, now.out(e.step.prev))

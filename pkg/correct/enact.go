@@ -69,7 +69,7 @@ const (
 	// suspectSigma: a growth this far over the usual may be a return or a burst that nobody recognised.
 	suspectSigma = 3
 	// suspectMedians is the same in medians, which returns that were learned wrongly do not raise.
-	suspectMedians = 2
+	suspectMedians = 1.5
 )
 
 // suspect: while a drop is open, an unusual growth is not to be learned from.
@@ -103,11 +103,11 @@ func (e *enactor) enact(v verdict) {
 		e.foldFrom(now.offset, s.prev, held, v.kind, told)
 	case actLoss:
 		cs.remember(&cs.losses)
-		e.begin(now.offset+d+e.imputed(), held)
+		e.begin(now.offset+d+e.imputed(s.prev, s.raw, s.dt), held)
 	case actDebt, actAsk:
 		extra := 0.0
 		if v.action == actDebt {
-			extra = e.imputed()
+			extra = e.imputed(s.prev, s.raw, s.dt)
 		}
 		e.begin(now.offset+d+extra, held)
 		e.owe(debt{t: s.t, prev: s.prevT, top: s.prev, value: s.raw, amount: d + extra, offset: now.offset, jitter: v.jitter, open: v.action == actAsk, gap: s.gap, base: v.base, sum: v.found.sum})
@@ -137,9 +137,7 @@ func (e *enactor) foldFrom(offset, top, held float64, kind Kind, told bool) {
 		e.beginFree()
 		return
 	}
-	if kind == KindReset && !told {
-		cs.fold = fold{t: e.step.t, prev: e.step.prevT, top: top, offset: offset, set: true}
-	}
+	cs.fold = fold{t: e.step.t, prev: e.step.prevT, top: top, offset: offset, set: kind == KindReset && !told}
 	e.begin(offset+top, held)
 	cs.now().folded = true
 }
@@ -154,16 +152,18 @@ func (e *enactor) beginFree() {
 	e.cs.begin(epoch{from: e.step.t, prev: e.step.prevT, free: true})
 }
 
-// imputedShare of the usual step is what a loss hides when one of N workers is
-// recycled: its survivors' growth and half of the new one's, 1 - 1/2N, on average over 2 to 16 workers.
+// imputedShare of the usual step is what a loss hides where the share that was
+// lost is not known: 1 - 1/2N for N workers, on average over 2 to 16.
 const imputedShare = 0.88
 
-// imputed is the usual growth of this step, when the rule wants it in the place of what a loss hides.
-func (e *enactor) imputed() float64 {
+// imputed is the growth that a loss from prev to raw within dt hides, when the
+// rule wants it: the usual step of those who survived, and half a step of the one who
+// started again. Who took a share of the value took about that share of the pace.
+func (e *enactor) imputed(prev, raw, dt float64) float64 {
 	if !e.p.Impute || !e.step.pace.known {
 		return 0
 	}
-	return imputedShare * e.step.pace.rate * e.step.dt
+	return e.step.pace.rate * dt * (1 - (prev-raw)/(2*prev))
 }
 
 func (e *enactor) owe(d debt) {

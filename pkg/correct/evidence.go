@@ -217,11 +217,14 @@ func weighAfter(p pace, v, dt0, x, dt float64) float64 {
 
 const (
 	// dipSteps: a dip that comes back was a few usual steps deep.
-	dipSteps = 4
+	dipSteps = 3
+	// burstDipOdds: shortly after a restart another one is likelier than a dip.
+	burstDipOdds = 3
 	// depthOdds bounds what the depth says about coming back.
 	depthOdds = 3
 	// returnPrior: whether a first drop comes back is as likely as not; a mild prior.
 	returnPrior = 1
+	lossPrior   = 0.5
 	// returnHazard is how likely a dip ends with the next sample; interleaving sources stay longer.
 	returnHazard, returnHazardInterleaved = 0.4, 0.25
 	// shallowWeight of all returns land on another, shallower dip, once a counter is known to dip.
@@ -232,7 +235,10 @@ const (
 func weighDip(s *step, cs *Case) float64 {
 	odds := 0.0
 	if cs != nil {
-		odds = math.Log((float64(cs.returns) + returnPrior) / (float64(cs.losses) + returnPrior))
+		odds = math.Log((float64(cs.returns) + returnPrior) / (float64(cs.losses) + lossPrior))
+	}
+	if cs.bursting(s) {
+		odds -= burstDipOdds
 	}
 	if !s.pace.known {
 		return odds

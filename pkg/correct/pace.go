@@ -25,7 +25,7 @@ const (
 	// idleSteps without any increment are a pace of their own.
 	idleSteps = 8
 	// tailWeight of all steps are of no usual size.
-	tailWeight = 0.003
+	tailWeight = 0.001
 	// tailReach is how many usual steps an unusual one may reach before it becomes unlikelier still.
 	tailReach = 1e3
 )

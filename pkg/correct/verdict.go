@@ -71,7 +71,7 @@ func judgeDrop(s *step, c *Counter, cs *Case, p Policy) verdict {
 		v.action, v.kind = actHold, KindJitter
 		return v
 	}
-	if p.Losses == Auto && !s.gap && overRead(s, c, &v.found) {
+	if p.Losses == Auto && !s.gap && !cs.bursting(s) && overRead(s, c, &v.found) {
 		v.action, v.kind = actHold, KindJitter
 		return v
 	}

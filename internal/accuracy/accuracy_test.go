@@ -10,25 +10,32 @@ import (
 )
 
 var (
-	long = flag.Bool("long", false, "measure 20 seeds of 10 h, against the reach itself")
-	seed = flag.Uint64("seed", 0, "first seed; 0 draws one")
+	long = flag.Bool("long", false, "measure 20 seeds from the fixed one that the docs show, against the reach itself")
+	seed = flag.Uint64("seed", 0, "first seed; 0 draws one (with -long: the fixed one)")
 )
 
-// shortMargin is what a short form may be beyond the reach. A seed's figure
-// scatters by half around the mean (its worst in twenty by a factor of three, where one early
-// misjudgement weighs most), and six hours instead of ten let what happens
-// before the pace is known weigh 1.7 times as much; so the mean of four
-// seeds stays under twice the reach in all but about one run in a thousand. The long form has no margin.
-const shortMargin = 2
+const (
+	// shortMargin is how far beyond the reach the mean of six seeds may be. Single seeds
+	// scatter widely: one misjudgement before the pace is known makes a seed of the flips or
+	// restarts up to six times as bad as the reach, while most are at half of it. Of 20,000 draws of
+	// six out of 120 measured seeds, one in a thousand was beyond 2.0 times
+	// the reach in the worst class, one in 20,000 beyond 2.5.
+	shortMargin = 2.5
+	// fixedSeed is the one of the table in the docs.
+	fixedSeed = 1
+)
 
 // TestTable is the evaluator: every class within the reach that the project set itself.
 func TestTable(t *testing.T) {
-	s := accuracy.Settings{Seed: *seed, Seeds: 4, Hours: 6}
+	s := accuracy.Settings{Seed: *seed, Seeds: 6, Hours: 10}
 	margin := float64(shortMargin)
 	if *long {
-		s.Seeds, s.Hours, margin = 20, 10, 1
+		s.Seeds, margin = 20, 1
 	}
-	if s.Seed == 0 {
+	switch {
+	case s.Seed == 0 && *long:
+		s.Seed = fixedSeed
+	case s.Seed == 0:
 		s.Seed = rand.Uint64N(1 << 32)
 	}
 	t.Logf("seed %d; again with: go test ./internal/accuracy -run TestTable -args -seed %d", s.Seed, s.Seed)

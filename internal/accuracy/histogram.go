@@ -240,6 +240,7 @@ func (r *histRelay) send(part, frame int, s correct.Sample) {
 func (r *histRelay) take(releases []correct.Release) {
 	for _, x := range releases {
 		r.put(x.Part, int(x.Tag), x.Out.V)
+		if dbgLog != nil { dbgLog[int(x.Tag)] = append(dbgLog[int(x.Tag)], x.Out.Corrections...) }
 	}
 }
 
@@ -255,3 +256,5 @@ func (r *histRelay) put(part, frame int, v float64) {
 		f.Sum = v
 	}
 }
+
+var dbgLog map[int][]correct.Correction

@@ -221,7 +221,7 @@ func histFlips(seed uint64, hours, lag int, lambda float64) HistTrace {
 
 func histRestartTraces(starts bool) func(uint64, int) []HistTrace {
 	return func(seed uint64, hours int) (all []HistTrace) {
-		for _, lambda := range []float64{0.02, 0.05, 0.1, 0.2, 0.5} {
+		for _, lambda := range []float64{0.002, 0.005, 0.02, 0.1, 0.5} {
 			all = append(all, histRestarts(seed, hours, lambda, starts))
 		}
 		return all

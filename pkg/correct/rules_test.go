@@ -103,6 +103,16 @@ func TestADipThatComesBackIsJitter(t *testing.T) {
 	}
 }
 
+func TestTheLastBitsOfASumAreNoise(t *testing.T) {
+	r := counting(t, correct.Policy{}, 1000, 10, 30)
+	o := r.next(1000 - 1e-7)
+	r.want(o, 1000, correct.KindNoise)
+	if k := o.Corrections[0]; k.Amount != 0 || k.Pending {
+		t.Errorf("correction %+v of noise", k)
+	}
+	r.want(r.next(1010), 1010)
+}
+
 func TestADropAfterAGapIsNoJitter(t *testing.T) {
 	r := counting(t, correct.Policy{}, 100000, 10, 30)
 	r.at += 200_000

@@ -61,7 +61,8 @@ endif
 
 fuzz: ## every fuzzer for FUZZTIME each (10s)
 	@for pkg in $$(go list ./...); do \
-	  for fuzzer in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	  found=$$(go test -list '^Fuzz' $$pkg); \
+	  for fuzzer in $$(grep '^Fuzz' <<<"$$found" || true); do \
 	    echo "== $$pkg $$fuzzer"; go test -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; \
 	done

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -150,6 +151,43 @@ func (r *relay) refused(t *testing.T) []string {
 		all = append(all, fmt.Sprintf("%d %s", i.Status, i.Answer))
 	}
 	return all
+}
+
+// metric is the sum of the relay's series of that name whose labels contain all the given
+// pieces, like `outcome="delivered"`.
+func (r *relay) metric(t *testing.T, name string, labels ...string) float64 {
+	t.Helper()
+	resp, err := http.Get(r.admin + "/metrics")
+	if err != nil {
+		t.Fatalf("get the metrics: %v", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("get the metrics: %v", err)
+	}
+	sum, found := 0.0, false
+lines:
+	for line := range strings.Lines(string(body)) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if base, _, _ := strings.Cut(series, "{"); base != name {
+			continue
+		}
+		for _, label := range labels {
+			if !strings.Contains(series, label) {
+				continue lines
+			}
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatalf("metric %s: %v", line, err)
+		}
+		sum, found = sum+v, true
+	}
+	if !found {
+		t.Fatalf("the relay has no metric %s%v", name, labels)
+	}
+	return sum
 }
 
 func getJSON(t *testing.T, url string, into any) {

@@ -230,8 +230,19 @@ func (p *part) learnPending() {
 	}
 	p.flags &^= partPending
 	if p.role != RoleSum && p.c.lastMS > 0 {
-		p.c.learn(p.c.Raw-p.c.before, float64(p.c.lastMS)/1000)
+		p.learn(p.c.Raw-p.c.before, float64(p.c.lastMS)/1000)
 	}
+}
+
+// fewEvents a step: with fewer, the median says nothing about the mean.
+const fewEvents = 3
+
+// learn adds one step to what the part's steps are like.
+func (p *part) learn(x, dt float64) {
+	if p.c.sumX < fewEvents*float32(p.c.n) {
+		p.c.median = 0
+	}
+	p.c.learn(x, dt)
 }
 
 // begin takes a part's first sample in.

@@ -130,7 +130,7 @@ func (e *histJudge) take() {
 		if e.lesson == lessonReturn && p.role != RoleSum && i < len(e.taken.parts) {
 			p.flags &^= partPending
 			if g := s.cur - e.taken.parts[i].top; g >= 0 {
-				p.c.learn(g, elapsed(e.taken.prev, f.t))
+				p.learn(g, elapsed(e.taken.prev, f.t))
 			}
 		}
 	}

@@ -110,7 +110,7 @@ func (e *histJudge) againstReset(d *histDebt) float64 {
 	if !e.s.pace.known {
 		return 0
 	}
-	return max(0, d.sum+weighAfter(e.s.pace, d.value, elapsed(d.prev, d.t), e.s.raw-e.s.prev, e.s.dt))
+	return max(0, d.sum+after(e.s.pace, d.value, elapsed(d.prev, d.t), e.s.raw-e.s.prev, e.s.dt))
 }
 
 // ageDebts counts one more timestamp for every debt and settles those that are too old as losses.
@@ -216,7 +216,7 @@ func (e *histJudge) askAgain(x, dt float64) bool {
 	var why findings
 	why.add(testPrior, d.sum, 0, 0, 0)
 	mean, _ := p.usual(dt)
-	why.add(testAfter, weighAfter(p, d.value, dt0, x, dt), x, dt, mean)
+	why.add(testAfter, after(p, d.value, dt0, x, dt), x, dt, mean)
 	d.sum = why.sum
 	switch {
 	case d.sum >= clearOdds, d.age >= askSamples && d.sum > evenOdds:
@@ -282,7 +282,7 @@ func (e *histJudge) revokeFold() bool {
 	p := s.pace
 	burst := logSum(p.step(x, s.dt), math.Log(burstWeight)+spread(x, p.unit, burstReach*(p.rate*s.dt+p.unit)))
 	odds := glitchOdds + math.Log((float64(cs.history.returns)+1)/max(float64(cs.history.resets), 1)) + p.plain(g, since) - burst
-	odds += e.composeReturn(&d)
+	odds += min(0, e.composeReturn(&d))
 	if odds <= 0 {
 		return false
 	}
@@ -294,4 +294,19 @@ func (e *histJudge) revokeFold() bool {
 	e.shift(&d, histOwed.revoked)
 	e.lesson = lessonNone
 	return true
+}
+
+// after is weighAfter, but one event more than usual is no burst either: it is
+// the least that can be seen of a histogram with little traffic.
+func after(p pace, v, dt0, x, dt float64) float64 {
+	if fits(p, v, dt0) {
+		return 0
+	}
+	return weighAfter(p, v, dt0, x, dt)
+}
+
+// fits: v may have grown from 0 within dt without a burst.
+func fits(p pace, v, dt float64) bool {
+	mean, sigma := p.usual(dt)
+	return p.known && v <= mean+usualSigma*sigma+p.unit
 }

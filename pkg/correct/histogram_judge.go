@@ -152,7 +152,7 @@ func (e *histJudge) drop() {
 }
 
 func (e *histJudge) rise() {
-	if v, ok := judgeRise(&e.s, &e.cs.history); ok && v.action == actFold {
+	if v, ok := judgeRise(&e.s, nil); ok && v.action == actFold && e.s.prev > 0 {
 		e.enact(v)
 		return
 	}
@@ -191,11 +191,7 @@ func (e *histJudge) judgeDrop() verdict {
 	s.prev = max(s.prev, s.raw+e.f.fell)
 	v.found, v.base = weighDrop(&s, &e.cs.history)
 	e.compose(&v.found)
-	sum, fits := v.found.sum, false
-	if s.pace.known {
-		mean, sigma := s.pace.usual(s.dt)
-		fits = s.raw <= mean+usualSigma*sigma
-	}
+	sum, fits := v.found.sum, fits(s.pace, s.raw, s.dt)
 	switch {
 	case sum >= clearOdds || fits && (sum > usualOdds && e.count() >= clipAfter || sum > newOdds):
 		v.action, v.kind = actFold, KindReset

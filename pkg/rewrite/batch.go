@@ -50,7 +50,8 @@ type Sample struct {
 	st  int32 // where the start timestamp's varint is in Message; 0: the sample has none of its own
 }
 
-// Histogram is one native histogram sample. It passes untouched.
+// Histogram is one native histogram sample as it came; ST is kept up to date. Its value is read
+// by FloatHistogram and changed by SetHistogram, SetHistogramStart and DropHistogram only.
 type Histogram struct {
 	T  int64 // timestamp, ms
 	ST int64 // start timestamp, ms; 0: not given
@@ -107,6 +108,7 @@ type Batch struct {
 	patched bool
 	edited  bool
 	edits   []uint8
+	natives map[int32]histogramEdit // by index into Histograms; only those that are edited
 
 	spliced []byte // Message with its splices applied
 	series  []byte // one rebuilt TimeSeries

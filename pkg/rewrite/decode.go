@@ -70,6 +70,7 @@ func (b *Batch) reset(v Version, tenant string, compressed []byte, lim Limits) {
 	b.Exemplars, b.metadata = 0, 0
 	b.symbols, b.last, b.lastSorted, b.names = b.symbols[:0], b.last[:0], true, b.names[:0]
 	b.patched, b.edited, b.edits = false, false, b.edits[:0]
+	clear(b.natives)
 	b.lost = 0
 }
 

@@ -46,7 +46,7 @@ func (b *Batch) SetStart(s int, st int64) {
 func (b *Batch) Drop(s int) { b.edit(s, editDrop) }
 
 // Changed reports whether anything was set or dropped since Decode.
-func (b *Batch) Changed() bool { return b.patched || b.edited }
+func (b *Batch) Changed() bool { return b.patched || b.edited || len(b.natives) > 0 }
 
 func (b *Batch) edit(s int, what uint8) {
 	if !b.edited {
@@ -67,17 +67,17 @@ func (b *Batch) editOf(s int32) uint8 {
 	return b.edits[s]
 }
 
-// isEdited reports whether any sample of s has an edit that was not made in place.
+// isEdited reports whether any sample or histogram of s has an edit that was not made in place.
 func (b *Batch) isEdited(s *Series) bool {
 	if !b.edited {
-		return false
+		return b.histogramsEdited(s)
 	}
 	for _, e := range b.edits[s.S0:s.S1] {
 		if e != 0 {
 			return true
 		}
 	}
-	return false
+	return b.histogramsEdited(s)
 }
 
 // remaining is the number of samples and histograms of s that are still to be forwarded.
@@ -87,6 +87,13 @@ func (b *Batch) remaining(s *Series) (samples, histograms int) {
 		for _, e := range b.edits[s.S0:s.S1] {
 			if e&editDrop != 0 {
 				samples--
+			}
+		}
+	}
+	if len(b.natives) > 0 {
+		for j := s.H0; j < s.H1; j++ {
+			if b.histogramDropped(j) {
+				histograms--
 			}
 		}
 	}

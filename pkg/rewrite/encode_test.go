@@ -49,11 +49,15 @@ func edit(d dice, b *Batch, want *flat) {
 			}
 		}
 	}
+	before := make([]int, len(want.series))
+	for i, s := range want.series {
+		before[i] = len(s.samples) + len(s.histograms)
+	}
+	editHistograms(d, b, want)
 	s := 0
 	for i := range want.series {
-		before := len(want.series[i].samples)
 		want.series[i].samples = slices.DeleteFunc(want.series[i].samples, func(Sample) bool { s++; return drop[s-1] })
-		if before > 0 && len(want.series[i].samples) == 0 {
+		if before[i] > 0 && len(want.series[i].samples)+len(want.series[i].histograms) == 0 {
 			want.series[i].kind = 0xff // emptied
 		}
 	}

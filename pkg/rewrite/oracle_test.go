@@ -191,6 +191,7 @@ func checkDecoded(t testing.TB, b *Batch) flat {
 				t.Fatalf("series %d: histogram %+v, want %+v", i, h, w.histograms[j])
 			}
 		}
+		checkHistograms(t, b, s, w.histograms)
 		exemplars += len(w.exemplars)
 	}
 	if b.Exemplars != exemplars {

@@ -28,7 +28,7 @@ func (b *Batch) splice(c *converter) ([]byte, Counts) {
 		samples, histograms := b.remaining(s)
 		guests := moves.guests[int32(i)]
 		bare := samples+histograms == 0
-		leave := bare && (s.exemplars > 0 && b.Version == V2 || s.exemplars == 0 && s.S1 > s.S0)
+		leave := bare && (s.exemplars > 0 && b.Version == V2 || s.exemplars == 0 && s.S1-s.S0+s.H1-s.H0 > 0)
 		var set []prompb.Label
 		if c != nil && !leave {
 			var keep bool
@@ -77,13 +77,13 @@ func appendLabels(dst []byte, set []prompb.Label) []byte {
 // exemplars taken in, without its labels if others are there already.
 func (b *Batch) rebuild(dst []byte, s *Series, guests []int32, relabelled bool) []byte {
 	m := b.Message[:s.p1]
-	exemplar := v1Exemplars
+	exemplar, histograms := v1Exemplars, v1Histograms
 	if b.Version == V2 {
-		exemplar = v2Exemplars
+		exemplar, histograms = v2Exemplars, v2Histograms
 	}
 	const samples = v1Samples // the same in both versions
 	created, explicit := b.startPlace(s)
-	n := s.S0
+	n, j := s.S0, s.H0
 	for p := int(s.p0); p < len(m); {
 		f, q := known(m, p)
 		switch {
@@ -97,6 +97,11 @@ func (b *Batch) rebuild(dst []byte, s *Series, guests []int32, relabelled bool) 
 				dst = append(dst, m[p:q]...)
 			}
 			n++
+		case f.num == histograms:
+			if !b.histogramDropped(j) {
+				dst = b.appendHistogram(dst, histograms, j, created, explicit)
+			}
+			j++
 		case f.num == v1Labels && relabelled:
 		case f.num == exemplar && len(guests) > 0:
 		case f.num == v2Created && f.wt == wireVarint && b.Version == V2: // appended below
@@ -124,10 +129,7 @@ func (b *Batch) startPlace(s *Series) (created int64, explicit bool) {
 		return 0, false
 	}
 	if s.S0 == s.S1 {
-		for j := s.H0; j < s.H1; j++ {
-			created = b.Histograms[j].ST // histograms pass untouched
-		}
-		return created, false
+		return b.startOfHistograms(s)
 	}
 	first := true
 	for j := s.S0; j < s.S1; j++ {

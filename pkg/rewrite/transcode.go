@@ -81,12 +81,8 @@ func (c *converter) toV2(b *Batch) error {
 			entry.Samples, entry.Exemplars = nil, nil
 		}
 		if histograms > 0 {
-			for j := s.H0; j < s.H1; j++ {
-				var h prompb.Histogram
-				if err := h.Unmarshal(b.histogramMessage(j)); err != nil {
-					return err
-				}
-				entry.Histograms = append(entry.Histograms, histogramV2(&h))
+			if entry.Histograms, err = b.histogramsV2(s); err != nil {
+				return err
 			}
 			c.v2.Timeseries = append(c.v2.Timeseries, entry)
 		}
@@ -178,14 +174,11 @@ func (c *converter) toV1(b *Batch) error {
 			continue
 		}
 		entry := prompb.TimeSeries{Labels: set, Samples: c.sampleListV1(b, s)}
-		for j := s.H0; j < s.H1; j++ {
-			var h writev2.Histogram
-			if err := h.Unmarshal(b.histogramMessage(j)); err != nil {
-				return err
-			}
-			entry.Histograms = append(entry.Histograms, histogramV1(&h))
+		var err error
+		if entry.Histograms, err = b.histogramsV1(s); err != nil {
+			return err
 		}
-		err := b.exemplarFields(s, func(message []byte) error {
+		err = b.exemplarFields(s, func(message []byte) error {
 			var e writev2.Exemplar
 			if err := e.Unmarshal(message); err != nil {
 				return err

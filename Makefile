@@ -60,12 +60,7 @@ else
 endif
 
 fuzz: ## every fuzzer for FUZZTIME each (10s)
-	@for pkg in $$(go list ./...); do \
-	  found=$$(go test -list '^Fuzz' $$pkg); \
-	  for fuzzer in $$(grep '^Fuzz' <<<"$$found" || true); do \
-	    echo "== $$pkg $$fuzzer"; go test -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZTIME) $$pkg; \
-	  done; \
-	done
+	tools/fuzz.sh $(FUZZTIME)
 
 # --- checks
 

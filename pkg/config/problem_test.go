@@ -53,7 +53,7 @@ storage: 5
 			"relay.yml:14: storage: must be a section with the keys min_free_bytes, max_used_percent, ballast_bytes; found a single value",
 		}},
 		{"words", upstream + `correct:
-  mode: observe
+  mode: watch
   rules:
     - match: a
       type: summary
@@ -66,7 +66,7 @@ ha:
 journal:
   sync: sometimes
 `, []string{
-			"relay.yml:4: correct.mode: observe is not in this release",
+			`relay.yml:4: correct.mode: "watch" is not one of: correct, observe`,
 			`relay.yml:7: correct.rules[0].type: "summary" is not one of: counter, gauge, auto`,
 			"relay.yml:8: correct.rules[0].resets: mark is not in this release; write fold or pass",
 			`relay.yml:9: correct.rules[0].losses: "never" is not one of: auto, restore, hold`,

@@ -12,7 +12,7 @@ import (
 // The words of the correct section.
 const (
 	ModeCorrect = "correct" // decide, record and forward what was corrected
-	ModeObserve = "observe" // decide and record, forward untouched; not in this release
+	ModeObserve = "observe" // decide and record, forward untouched
 
 	TypeAuto    = "auto"    // find out by metadata, name and behaviour
 	TypeCounter = "counter" // may only go up
@@ -109,11 +109,9 @@ func ParseCorrect(b []byte, name string) (Correct, error) {
 
 func (c *Correct) validate(p *problems, at string) {
 	switch c.Mode {
-	case ModeCorrect:
-	case ModeObserve:
-		p.at(at+"mode", "observe is not in this release; leave it out or write correct")
+	case ModeCorrect, ModeObserve:
 	default:
-		p.oneOf(at+"mode", c.Mode, ModeCorrect)
+		p.oneOf(at+"mode", c.Mode, ModeCorrect, ModeObserve)
 	}
 	if c.JoinWait < 0 || c.JoinWait > maxJoinWait {
 		p.at(at+"join_wait", "%s is outside of 0s to %s", c.JoinWait, maxJoinWait)

@@ -29,12 +29,13 @@ import (
 
 // Item is one batch on its way to the upstream.
 type Item struct {
-	Seq    uint64         // its place in the journal
-	After  uint64         // the last earlier batch that it shares a series with, 0 for none
-	Time   int64          // when it was received, ms
-	Replay bool           // read back after a start: the upstream may have it already
-	Batch  *rewrite.Batch // corrected; the forwarder encodes it
-	Done   func()         // called once when the batch is no longer needed; may be nil
+	Seq    uint64           // its place in the journal
+	After  uint64           // the last earlier batch that it shares a series with, 0 for none
+	Time   int64            // when it was received, ms
+	Replay bool             // read back after a start: the upstream may have it already
+	Late   []*rewrite.Batch // samples held out of earlier batches: they go out before Batch
+	Batch  *rewrite.Batch   // corrected; the forwarder encodes it; nil if there are only late ones
+	Done   func()           // called once when the batch is no longer needed; may be nil
 }
 
 // Rejecter keeps what the upstream refused for good.
@@ -135,51 +136,70 @@ func (f *Forwarder) Run(ctx context.Context, in <-chan Item, workers int) error 
 	return nil
 }
 
-// deliver is the whole way of one batch: encode, wait for its turn, send,
-// count. It returns the scratch buffer for the next one. A batch that waits
-// while the configuration changes is encoded anew.
-func (f *Forwarder) deliver(ctx context.Context, it Item, scratch []byte) ([]byte, error) {
+// deliver is the whole way of one item: wait for its turn, send what it
+// holds, count it. It returns the scratch buffer for the next one.
+func (f *Forwarder) deliver(ctx context.Context, it Item, scratch []byte) (_ []byte, err error) {
+	batches := it.Late
+	if it.Batch != nil {
+		batches = append(batches, it.Batch)
+	}
+	for _, b := range batches {
+		var settled bool
+		if scratch, settled, err = f.deliverBatch(ctx, it, b, scratch); err != nil || !settled {
+			return scratch, err
+		}
+	}
+	f.mark.Done(it.Seq)
+	if it.Done != nil {
+		it.Done()
+	}
+	return scratch, nil
+}
+
+// deliverBatch encodes one batch, waits for its turn and sends it; one that
+// waits while the configuration changes is encoded anew. It is not settled
+// when ctx ended first.
+func (f *Forwarder) deliverBatch(ctx context.Context, it Item, b *rewrite.Batch, scratch []byte) (_ []byte, settled bool, err error) {
 	for {
 		up := f.upstream.Load()
-		body, kept := f.encode(it, up, scratch)
-		if !sameMemory(body, it.Batch.Compressed) {
+		body, kept := f.encode(it, b, up, scratch)
+		if !sameMemory(body, b.Compressed) {
 			scratch = body[:0]
 		}
 		if kept == (rewrite.Counts{}) {
-			f.settle(it)
-			return scratch, nil
+			return scratch, true, nil
 		}
 		if f.mark.Wait(ctx, it.After) != nil {
-			return scratch, nil
+			return scratch, false, nil
 		}
-		ans, ok := f.sendUntilSettled(ctx, it, up, body, kept)
+		ans, ok := f.sendUntilSettled(ctx, it, b.Tenant, up, body, kept)
 		switch {
 		case ctx.Err() != nil && !ok:
-			return scratch, nil
+			return scratch, false, nil
 		case !ok:
 			continue
 		case ans.verdict == refused:
-			if err := f.reject(it, body, up.version, kept, ans); err != nil {
-				return scratch, err
+			settled, err = f.findGuilty(ctx, it, b.Tenant, up, body, kept, ans)
+			if !settled && err == nil && ctx.Err() == nil {
+				continue // another configuration came: the whole of it again, there
 			}
-		default:
-			f.metrics.delivered(kept)
-			f.metrics.delay.Observe(time.Since(time.UnixMilli(it.Time)).Seconds())
+			return scratch, settled, err
 		}
-		f.settle(it)
-		return scratch, nil
+		f.metrics.delivered(kept)
+		f.metrics.delay.Observe(time.Since(time.UnixMilli(it.Time)).Seconds())
+		return scratch, true, nil
 	}
 }
 
 // encode makes the request body for the upstream as it is configured now.
-func (f *Forwarder) encode(it Item, up *upstream, scratch []byte) ([]byte, rewrite.Counts) {
+func (f *Forwarder) encode(it Item, b *rewrite.Batch, up *upstream, scratch []byte) ([]byte, rewrite.Counts) {
 	began := time.Now()
-	body, kept, err := it.Batch.Encode(scratch[:0], up.version, up.relabel)
+	body, kept, err := b.Encode(scratch[:0], up.version, up.relabel)
 	if err != nil {
 		panic(fmt.Sprintf("BUG: batch %d was accepted and cannot be encoded: %v", it.Seq, err))
 	}
 	f.metrics.encode.Observe(time.Since(began).Seconds())
-	f.metrics.droppedExemplars.Add(float64(it.Batch.DroppedExemplars()))
+	f.metrics.droppedExemplars.Add(float64(b.DroppedExemplars()))
 	return body, kept
 }
 
@@ -188,22 +208,14 @@ func sameMemory(a, b []byte) bool {
 	return cap(a) > 0 && cap(b) > 0 && unsafe.SliceData(a) == unsafe.SliceData(b)
 }
 
-// settle counts a batch that needs no more work.
-func (f *Forwarder) settle(it Item) {
-	f.mark.Done(it.Seq)
-	if it.Done != nil {
-		it.Done()
-	}
-}
-
 // sendUntilSettled repeats a batch until the upstream took it or refused it
 // for good; false when ctx ended or another configuration came first.
-func (f *Forwarder) sendUntilSettled(ctx context.Context, it Item, up *upstream, body []byte, kept rewrite.Counts) (answer, bool) {
+func (f *Forwarder) sendUntilSettled(ctx context.Context, it Item, tenant string, up *upstream, body []byte, kept rewrite.Counts) (answer, bool) {
 	f.health.inFlight.Add(1)
 	defer f.health.inFlight.Add(-1)
 	for attempt := 0; ; attempt++ {
 		began := time.Now()
-		ans := up.client.send(ctx, it.Batch.Tenant, body, kept, attempt)
+		ans := up.client.send(ctx, tenant, body, kept, attempt)
 		f.metrics.send.WithLabelValues(ans.verdict.String()).Observe(time.Since(began).Seconds())
 		switch ans.verdict {
 		case taken:
@@ -232,23 +244,4 @@ func (f *Forwarder) sendUntilSettled(ctx context.Context, it Item, up *upstream,
 		case <-time.After(wait):
 		}
 	}
-}
-
-// reject puts a batch that the upstream refused for good into the rejected
-// store; it is durable there before it counts as settled.
-func (f *Forwarder) reject(it Item, body []byte, v rewrite.Version, kept rewrite.Counts, ans answer) error {
-	say, what := f.log.Error, "upstream refused a batch for good; it is kept in the rejected store (GET /api/v1/rejected)"
-	if it.Replay {
-		say, what = f.log.Warn, what+"; it may have been delivered before the last stop, and be refused as a repetition"
-	}
-	say(what, "batch", it.Seq, "status", ans.status, "samples", kept.Samples+kept.Histograms, "answer", ans.err)
-	err := f.rejected.Add(store.Rejected{
-		Time: time.Now().UnixMilli(), Tenant: it.Batch.Tenant, Version: uint8(v), Status: ans.status,
-		Answer: ans.body, Samples: uint32(kept.Samples + kept.Histograms), Body: body,
-	})
-	if err != nil {
-		return fmt.Errorf("keep the refused batch %d: %w", it.Seq, err)
-	}
-	f.metrics.rejected(kept)
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -168,8 +169,10 @@ func TestOrderHoldsPerSeriesThroughRetries(t *testing.T) {
 	newest := map[string]int{}
 	for _, b := range u.bodies {
 		name, at, _ := strings.Cut(sampleOf(t, b), "@")
-		var n int
-		fmt.Sscan(at, &n)
+		n, err := strconv.Atoi(at)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if n <= newest[name] {
 			t.Errorf("%s: %d arrived after %d", name, n, newest[name])
 		}
@@ -352,5 +355,104 @@ func TestReloadTakesOverWaitingBatches(t *testing.T) {
 	var req writev2.Request
 	if err := req.Unmarshal(msg); err != nil || len(req.Timeseries) != 1 || req.Timeseries[0].Samples[0].Value != 1 {
 		t.Errorf("arrived %v, %v", req, err)
+	}
+}
+
+// many is a batch of n series s0, s1, ... with one sample each.
+func many(t *testing.T, n int) *rewrite.Batch {
+	req := &prompb.WriteRequest{}
+	for i := range n {
+		req.Timeseries = append(req.Timeseries, prompb.TimeSeries{
+			Labels:  []prompb.Label{{Name: "__name__", Value: fmt.Sprintf("s%d", i)}},
+			Samples: []prompb.Sample{{Timestamp: 1000, Value: float64(i)}},
+		})
+	}
+	msg, err := req.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &rewrite.Batch{}
+	if err := b.Decode(rewrite.V1, "", snappy.Encode(nil, msg), rewrite.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func namesIn(t *testing.T, body string) (names []string) {
+	msg, err := snappy.Decode(nil, []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var req prompb.WriteRequest
+	if err := req.Unmarshal(msg); err != nil {
+		t.Fatal(err)
+	}
+	for _, ts := range req.Timeseries {
+		names = append(names, ts.Labels[0].Value)
+	}
+	return names
+}
+
+// Rule (RELIABILITY.md, the row of the poison series): of a batch that the
+// upstream refuses because of some series, the rest arrives, and only the
+// guilty ones are in the rejected store.
+func TestOnlyTheGuiltySeriesIsRejected(t *testing.T) {
+	poison := map[string]bool{"s137": true, "s138": true, "s1900": true}
+	u := newUpstream(t, func(_ int, body string) (int, map[string]string, string) {
+		for _, n := range namesIn(t, body) {
+			if poison[n] {
+				return 400, nil, "out of order sample for " + n
+			}
+		}
+		return 204, nil, ""
+	})
+	mark, rej := NewMark(0), &rejects{}
+	f := newForwarder(t, remoteWrite(t, u.URL, nil), mark, rej)
+	if err := runAll(t, f, []Item{{Seq: 1, Batch: many(t, 2000)}, {Seq: 2, Batch: batch(t, "later", "", 2)}}, 1); err != nil {
+		t.Fatal(err)
+	}
+	arrived := map[string]int{}
+	for _, b := range u.bodies {
+		for _, n := range namesIn(t, b) {
+			arrived[n]++
+		}
+	}
+	kept := map[string]bool{}
+	for _, r := range rej.got {
+		for _, n := range namesIn(t, string(r.Body)) {
+			kept[n] = true
+		}
+	}
+	if fmt.Sprint(kept) != fmt.Sprint(poison) || len(arrived) != 1998 || arrived["later"] != 1 || mark.Low() != 2 {
+		t.Errorf("rejected %v, %d series arrived, settled to %d", kept, len(arrived), mark.Low())
+	}
+	for n, times := range arrived {
+		if times != 1 {
+			t.Errorf("%s arrived %d times", n, times)
+		}
+	}
+	if u.n > maxHalves+2 {
+		t.Errorf("%d requests for one refused batch", u.n)
+	}
+}
+
+// Rule: an upstream that refuses everything is not asked without end, and
+// nothing of the batch is lost.
+func TestAnUpstreamThatRefusesEverythingIsNotAskedForEver(t *testing.T) {
+	u := newUpstream(t, always(400))
+	mark, rej := NewMark(0), &rejects{}
+	f := newForwarder(t, remoteWrite(t, u.URL, nil), mark, rej)
+	if err := runAll(t, f, []Item{{Seq: 1, Batch: many(t, 2000)}}, 1); err != nil {
+		t.Fatal(err)
+	}
+	kept := 0
+	for _, r := range rej.got {
+		kept += len(namesIn(t, string(r.Body)))
+		if int(r.Samples) != len(namesIn(t, string(r.Body))) {
+			t.Errorf("told %d samples, kept %d", r.Samples, len(namesIn(t, string(r.Body))))
+		}
+	}
+	if kept != 2000 || u.n > maxHalves+1 || mark.Low() != 1 {
+		t.Errorf("kept %d series after %d requests, settled to %d", kept, u.n, mark.Low())
 	}
 }

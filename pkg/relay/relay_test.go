@@ -65,6 +65,9 @@ func newRecorder(t *testing.T) *recorder {
 		}
 		for _, ts := range wr.Timeseries {
 			name := req.Header.Get("X-Scope-OrgID") + " " + ts.Labels[0].Value
+			if len(ts.Labels) > 1 && ts.Labels[1].Name == "le" {
+				name += " " + ts.Labels[1].Value
+			}
 			for _, s := range ts.Samples {
 				r.series[name] = append(r.series[name], point{s.Timestamp, math.Float64bits(s.Value)})
 			}
@@ -460,5 +463,41 @@ func TestStoppingAnswers503(t *testing.T) {
 	r.Quiesce()
 	if status, _ := r.post("", request("requests_total", t0, 1)); status != http.StatusServiceUnavailable {
 		t.Errorf("answered %d, want 503", status)
+	}
+}
+
+// Rule: mode observe decides and records, and forwards what came, bit for bit.
+func TestObserveForwardsWhatCame(t *testing.T) {
+	up := newRecorder(t)
+	r := start(t, t.TempDir(), up.URL, "correct: {mode: observe, join_wait: 50ms}")
+	for i, v := range panicked {
+		r.push("", "requests_total", t0+int64(i)*30_000, v)
+	}
+	fs := recycled()
+	for k, f := range fs {
+		r.pushParts(t0+int64(k)*15_000, k%2 == 0, f...)
+	}
+	r.delivered()
+	equal(t, "the counter", up.of(" requests_total"), panicked...)
+	var sent []float64
+	for _, f := range fs {
+		sent = append(sent, f[0].v)
+	}
+	equal(t, "the bucket", up.of(" latency_bucket 1000"), sent...)
+	cfg, err := config.Parse([]byte("remote_write:\n- url: "+up.URL+"\n"), "test.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.ApplyConfig(cfg); err != nil {
+		t.Fatal(err)
+	}
+	// From now on it is corrected, and follows on from the raw values.
+	r.push("", "requests_total", t0+400_000, 72934, 72936, 72935, 72936)
+	r.delivered()
+	equal(t, "the counter, corrected", up.of(" requests_total")[len(panicked):], 72934, 72936, 72936, 72937)
+	var log struct{ Items []struct{ Kind string } }
+	r.ask("GET", "/api/v1/corrections?match[]={__name__=~\"requests_total|latency.*\"}", &log)
+	if len(log.Items) < 2 {
+		t.Errorf("the log holds %v, want what would have been corrected", log.Items)
 	}
 }

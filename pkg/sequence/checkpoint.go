@@ -48,6 +48,7 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 	w.purge()
 	d := &draft{seq: last, labels: w.labels, history: w.history, gone: w.gone}
 	w.encodeSeries(d)
+	w.encodeGroups(d)
 	for k, v := range w.labels {
 		d.put(store.PrefixLabels, appendKey(nil, k), v)
 	}
@@ -94,7 +95,7 @@ func (w *writer) encodeSeries(d *draft) {
 			continue
 		}
 		s.flags &^= isDirty
-		if s.counter == 0 {
+		if s.counter == 0 || s.flags&isPart != 0 {
 			continue
 		}
 		d.put(store.PrefixSeries, appendKey(nil, s.key), w.encodeState(id, s))
@@ -116,54 +117,78 @@ func (w *writer) encodeState(id uint32, s *series) []byte {
 		b = append(b, 0)
 		return w.table.counters.at(s.counter-1).Append(b, nil)
 	}
-	b = append(b, kindSlots)
-	for _, n := range tr.counts {
-		b = binary.AppendUvarint(b, uint64(n))
-	}
+	b = appendCounts(b, &tr.counts)
 	return w.table.counters.at(s.counter-1).Append(b, tr.rest)
 }
 
+// appendCounts writes how often each kind of correction was made.
+func appendCounts(b []byte, counts *[kindSlots]uint32) []byte {
+	b = append(b, kindSlots)
+	for _, n := range counts {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	return b
+}
+
 var errShort = errors.New("record ends too early")
+
+// stateReader takes a record apart; short says that it ended too early.
+type stateReader struct {
+	b     []byte
+	short bool
+}
+
+func (r *stateReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	r.skip(n)
+	return v
+}
+
+func (r *stateReader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	r.skip(n)
+	return v
+}
+
+func (r *stateReader) skip(n int) {
+	if n <= 0 {
+		r.b, r.short = nil, true
+		return
+	}
+	r.b = r.b[n:]
+}
+
+// counts reads what appendCounts wrote, by this release or an older one.
+func (r *stateReader) counts(into *[kindSlots]uint32) error {
+	kinds := r.uvarint()
+	if kinds > kindSlots {
+		return fmt.Errorf("counts of %d kinds of corrections, this release has room for %d", kinds, kindSlots)
+	}
+	for i := range kinds {
+		into[i] = uint32(r.uvarint())
+	}
+	return nil
+}
 
 func (w *writer) decodeState(b []byte, id uint32, s *series) error {
 	if len(b) < 1 || b[0] != stateVersion {
 		return fmt.Errorf("version %v is unknown to this release", b[:min(1, len(b))])
 	}
-	b = b[1:]
-	uvarint := func() uint64 {
-		v, n := binary.Uvarint(b)
-		if n <= 0 {
-			b = nil
-			return 0
-		}
-		b = b[n:]
-		return v
+	in := stateReader{b: b[1:]}
+	s.seen = uint32(in.uvarint())
+	tr := &trouble{}
+	if err := in.counts(&tr.counts); err != nil {
+		return err
 	}
-	s.seen = uint32(uvarint())
-	kinds := int(uvarint())
-	var tr *trouble
-	if kinds > kindSlots {
-		return fmt.Errorf("counts of %d kinds of corrections, this release has room for %d", kinds, kindSlots)
-	}
-	if kinds > 0 {
-		tr = &trouble{}
-		for i := range kinds {
-			tr.counts[i] = uint32(uvarint())
-		}
-	}
-	if len(b) == 0 {
+	if in.short {
 		return errShort
 	}
-	rest, err := w.table.counterOf(s).Decode(b)
-	if err != nil {
+	var err error
+	if tr.rest, err = w.table.counterOf(s).Decode(in.b); err != nil {
 		return err
 	}
 	s.flags |= isCounter
-	if tr == nil && rest != nil {
-		tr = &trouble{}
-	}
-	if tr != nil {
-		tr.rest = rest
+	if tr.rest != nil || tr.counts != ([kindSlots]uint32{}) {
 		w.table.troubles[id] = tr
 		s.flags |= isTroubled
 	}
@@ -217,9 +242,7 @@ func (w *writer) purge() {
 	for id := range w.table.series.n {
 		s := w.table.series.at(id)
 		if s.flags&isFree == 0 && s.seen != 0 && int64(s.seen) < deadline {
-			w.gone = append(w.gone, s.key)
-			delete(w.labels, s.key)
-			w.table.forget(id)
+			w.forget(id)
 			w.forgotten = w.next - 1
 		}
 	}
@@ -290,7 +313,7 @@ func (w *writer) load() error {
 	if err != nil {
 		return err
 	}
-	return w.state.Load([]byte{store.PrefixSeries}, func(key, value []byte) error {
+	err = w.state.Load([]byte{store.PrefixSeries}, func(key, value []byte) error {
 		k, err := storedKey(key)
 		if err != nil {
 			return err
@@ -304,6 +327,10 @@ func (w *writer) load() error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return w.loadGroups()
 }
 
 // keyLen is the length of a series' key on disk, bytes.

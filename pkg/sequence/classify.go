@@ -3,6 +3,7 @@ package sequence
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -35,6 +36,9 @@ type family struct {
 // maxTypeChanges: two targets that give one name different types would turn
 // it over for ever; after so many changes nobody is believed.
 const maxTypeChanges = 4
+
+// parted tells whether the family has parts that are judged as one.
+func (f family) parted() bool { return f.Buckets || f.Summary }
 
 // typeIs is the type that the family's metadata gives, if it can be believed.
 func (f family) typeIs() rewrite.MetricType {
@@ -97,6 +101,11 @@ type decision struct {
 	counter bool
 	policy  uint16
 	source  string // rule, metadata, name, none
+
+	part bool // of a histogram, or of a summary
+	role correct.Role
+	le   float64 // of a bucket
+	base string  // the family's name
 }
 
 // decide looks at series i of a batch.
@@ -112,7 +121,7 @@ type labelsOf struct {
 }
 
 func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l labelsOf) decision {
-	typ, policy := "auto", uint16(0)
+	typ, policy := config.TypeAuto, uint16(0)
 	if len(c.rules) > 0 {
 		all := l.all()
 		for _, r := range c.rules {
@@ -122,14 +131,29 @@ func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l labelsOf
 			}
 		}
 	}
-	switch typ {
-	case "counter":
-		return decision{counter: true, policy: policy, source: "rule"}
-	case "gauge":
-		return decision{policy: policy, source: "rule"}
+	d := decision{policy: policy, source: "rule", counter: typ == config.TypeCounter}
+	if typ == config.TypeAuto {
+		d.counter, d.source = c.auto(tenant, told, l)
 	}
-	counter, source := c.auto(tenant, told, l)
-	return decision{counter: counter, policy: policy, source: source}
+	if d.counter {
+		c.place(tenant, l, &d)
+	}
+	return d
+}
+
+// place finds the part of a histogram or summary that a counter is, if it is one.
+func (c *classifier) place(tenant string, l labelsOf, d *decision) {
+	base, suffix := split(l.name)
+	switch suffix {
+	case "_bucket":
+		le, err := strconv.ParseFloat(string(l.le), 64)
+		d.part, d.role, d.le = l.le != nil && err == nil, correct.RoleBucket, le
+	case "_count":
+		d.part, d.role = c.families[familyKey(tenant, base)].parted(), correct.RoleCount
+	case "_sum":
+		d.part, d.role = c.families[familyKey(tenant, base)].parted(), correct.RoleSum
+	}
+	d.base = string(base)
 }
 
 // auto decides by metadata, then by name.

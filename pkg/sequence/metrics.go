@@ -15,6 +15,7 @@ type metrics struct {
 	sync, group, checkpointWrite prometheus.Histogram
 	readBack                     prometheus.Counter
 	samples, changed, dropped    prometheus.Counter
+	held                         prometheus.Counter
 	corrections                  [kindSlots]prometheus.Counter
 	falseIncrease                prometheus.Counter
 	series                       prometheus.Gauge
@@ -39,6 +40,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Samples forwarded with another value than they came with."}),
 		dropped: f.NewCounter(prometheus.CounterOpts{Name: "pawl_duplicate_samples_total",
 			Help: "Samples not forwarded because their series already has another value at that timestamp."}),
+		held: f.NewCounter(prometheus.CounterOpts{Name: "pawl_held_samples_total",
+			Help: "Samples that waited for other parts of their histogram and went out after the rest of their request."}),
 		falseIncrease: f.NewCounter(prometheus.CounterOpts{Name: "pawl_false_increase_total",
 			Help: "Sum of the increase that PromQL would have shown over the raw samples and that never happened."}),
 		series: f.NewGauge(prometheus.GaugeOpts{Name: "pawl_series",

@@ -100,6 +100,10 @@ func (w *writer) describe(infos []SeriesInfo) {
 		if s.counter == 0 {
 			continue
 		}
+		if s.flags&isPart != 0 {
+			w.describePart(in, s)
+			continue
+		}
 		c := w.table.counters.at(s.counter - 1)
 		in.Known = true
 		in.T, in.Raw, in.Out = c.T, c.Raw, c.Raw
@@ -108,13 +112,26 @@ func (w *writer) describe(infos []SeriesInfo) {
 			continue
 		}
 		in.Offset, in.Out = tr.rest.Offset(), c.Out(tr.rest)
-		in.Counts = map[string]int{}
-		for k, n := range tr.counts {
-			if n > 0 {
-				in.Counts[correct.Kind(k).String()] = int(n)
-			}
+		in.Counts = countsByKind(&tr.counts)
+	}
+}
+
+func (w *writer) describePart(in *SeriesInfo, s *series) {
+	g := w.groups.all[s.counter-1]
+	var t int64
+	if t, in.Raw, in.Out, in.Offset, in.Known = g.histogram.Last(int(s.part)); in.Known {
+		in.T, in.Counts = t, countsByKind(&g.counts)
+	}
+}
+
+func countsByKind(counts *[kindSlots]uint32) map[string]int {
+	m := map[string]int{}
+	for k, n := range counts {
+		if n > 0 {
+			m[correct.Kind(k).String()] = int(n)
 		}
 	}
+	return m
 }
 
 func value(ls labels.Labels, name string) []byte {
@@ -273,4 +290,22 @@ func Matches(ms []*labels.Matcher, ls labels.Labels) bool {
 		}
 	}
 	return true
+}
+
+// identityOf is who a series is: met since the last checkpoint, or in it.
+func (w *writer) identityOf(k rewrite.Key) (id identity) {
+	v, ok := w.labels[k]
+	if !ok && w.draft != nil {
+		v, ok = w.draft.labels[k]
+	}
+	if !ok {
+		var err error
+		if v, ok, err = w.state.Get(appendKey([]byte{store.PrefixLabels}, k)); err != nil || !ok {
+			panic(fmt.Sprintf("BUG: series %s is known and its labels are not: %v", FormatKey(k), err))
+		}
+	}
+	if err := json.Unmarshal(v, &id); err != nil {
+		panic(fmt.Sprintf("BUG: the labels of series %s do not unmarshal: %v", FormatKey(k), err))
+	}
+	return id
 }

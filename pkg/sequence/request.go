@@ -34,7 +34,7 @@ const maxPooled = 4 << 20
 
 // Release gives the request's memory back.
 func (r *Request) Release() {
-	if cap(r.Body)+cap(r.Batch.Message) > maxPooled {
+	if cap(r.Body)+r.Batch.Footprint() > maxPooled {
 		return
 	}
 	requests.Put(r)

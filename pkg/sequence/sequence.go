@@ -91,6 +91,7 @@ func (s *Sequencer) Run(ctx context.Context) error {
 	g.Go(func() error { return s.committer.run(ctx) })
 	g.Go(func() error { return s.feed.run(ctx, s.writer.next, ready) })
 	g.Go(func() error { return s.writer.run(ctx, ready) })
+	g.Go(func() error { return s.tick(ctx) })
 	return g.Wait()
 }
 
@@ -109,6 +110,30 @@ func (s *Sequencer) Adopt(c config.Correct) error {
 func (s *Sequencer) control(kind store.RecordKind, payload []byte) error {
 	r := &Request{Body: payload, Time: time.Now().UnixMilli(), kind: kind, done: make(chan error, 1)}
 	return s.committer.commit(r)
+}
+
+// tickEvery is how often time itself is written into the journal while
+// histograms wait for their parts and nothing else is.
+const tickEvery = 500 * time.Millisecond
+
+// tick writes the time into the journal while histograms wait for their
+// parts: how long they wait is measured in journal time.
+func (s *Sequencer) tick(ctx context.Context) error {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if s.writer.groups.waits.Load() == 0 {
+			continue
+		}
+		if err := s.control(store.KindTick, nil); err != nil && !errors.Is(err, ErrStopping) {
+			s.log.Warn("cannot write the time into the journal; histograms wait longer for their parts", "err", err)
+		}
+	}
 }
 
 // Drain waits until everything committed has been delivered and stands in a

@@ -16,6 +16,7 @@ type series struct {
 	policy  uint16 // its place among the rules' policies
 	told    rewrite.MetricType
 	flags   flags
+	part    uint16 // which part of its histogram it is
 }
 
 type flags uint8
@@ -25,6 +26,7 @@ const (
 	isDirty                      // changed since the last draft of a checkpoint
 	isTroubled                   // has an entry in table.troubles
 	isFree                       // forgotten; the place is to be used again
+	isPart                       // is part of a histogram: counter is the place of its group + 1
 )
 
 // trouble is what only a counter that misbehaved has.
@@ -87,15 +89,21 @@ func (t *table) counterOf(s *series) *correct.Counter {
 func (t *table) forget(id uint32) {
 	s := t.series.at(id)
 	t.index.remove(s.key, &t.series)
-	if s.counter != 0 {
-		*t.counters.at(s.counter - 1) = correct.Counter{}
-		t.spare = append(t.spare, s.counter-1)
-	}
+	t.freeCounter(s)
 	delete(t.troubles, id)
 	// A dirty place stays in t.dirty; the flag keeps a draft from writing it.
 	*s = series{flags: isFree | s.flags&isDirty}
 	t.free = append(t.free, id)
 	t.live--
+}
+
+// freeCounter gives the place of a series' counter back.
+func (t *table) freeCounter(s *series) {
+	if s.counter != 0 && s.flags&isPart == 0 {
+		*t.counters.at(s.counter - 1) = correct.Counter{}
+		t.spare = append(t.spare, s.counter-1)
+	}
+	s.counter = 0
 }
 
 // touch notes that the series' state differs from the last draft.

@@ -28,11 +28,14 @@ type writer struct {
 	metrics *metrics
 
 	table    *table
+	groups   *groups
 	class    *classifier
 	rules    []byte                 // the rules in force, as the journal holds them
 	next     uint64                 // the record to be applied next
 	clock    int64                  // journal time, ms: never goes back
 	forgetMS int64                  // correct.forget_after
+	joinMS   int64                  // correct.join_wait
+	observe  bool                   // correct.mode: decide and record, forward untouched
 	labels   map[rewrite.Key][]byte // identities that no good checkpoint holds yet
 	history  []Entry                // corrections since the last draft
 	gone     []rewrite.Key          // forgotten since the last draft
@@ -42,6 +45,7 @@ type writer struct {
 	forgotten uint64
 	kept      int    // entries in the corrections log, drafts included
 	nth       uint32 // corrections made by the record at hand
+	late      []late // samples that were held and go out with the record at hand
 	lastGood  time.Time
 
 	asks          chan func() // run between two requests
@@ -61,8 +65,8 @@ type writer struct {
 func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 	w := &writer{
 		out: o.Out, mark: o.Mark, state: o.State, journal: o.Journal, log: o.Logger, metrics: m,
-		table: newTable(), class: newClassifier(), next: good.Seq + 1,
-		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), labels: map[rewrite.Key][]byte{},
+		table: newTable(), groups: newGroups(), class: newClassifier(), next: good.Seq + 1,
+		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), joinMS: time.Duration(o.Correct.JoinWait).Milliseconds(), labels: map[rewrite.Key][]byte{},
 		asks: make(chan func()), stopped: make(chan struct{}), checkpointNow: make(chan struct{}, 1), checkpointed: make(chan error, 1),
 		every: o.CheckpointEvery, oldEnd: o.Journal.End(), delivered: o.Delivered, lastGood: time.Now(),
 		window: o.WindowBytes, landed: make(chan struct{}, 1),
@@ -81,7 +85,7 @@ func (w *writer) run(ctx context.Context, ready <-chan *Request) error {
 	defer func() {
 		close(w.stopped)
 		if w.draft != nil {
-			<-w.checkpointed // it ends with ctx
+			_ = <-w.checkpointed // it ends with ctx, without an error
 		}
 	}()
 	for {
@@ -124,18 +128,12 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	w.next++
 	w.nth = 0
 	w.clock = max(w.clock, r.Time)
+	it := forward.Item{Seq: r.seq, Time: r.Time, Replay: r.seq < w.oldEnd}
+	w.overdue()
 	switch r.kind {
 	case store.KindBatch1, store.KindBatch2:
-		after := w.apply(r)
-		if r.seq <= w.delivered {
-			r.Release()
-			break
-		}
-		w.applied.Store(r.seq)
-		w.inFlight.Add(r.size())
-		return w.hand(ctx, forward.Item{
-			Seq: r.seq, After: after, Time: r.Time, Replay: r.seq < w.oldEnd, Batch: &r.Batch, Done: func() { w.land(r) },
-		})
+		it.After = w.apply(r)
+		it.Batch, it.Done = &r.Batch, func() { w.land(r) }
 	case store.KindRules:
 		if err := w.adopt(r.Body); err != nil {
 			return fmt.Errorf("rules in journal record %d: %w", r.seq, err)
@@ -143,9 +141,25 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	case store.KindForget:
 		w.forgetAll(r.Body)
 	}
-	w.mark.Done(w.next - 1)
-	w.applied.Store(w.next - 1)
-	return nil
+	var after uint64
+	it.Late, after = w.takeLate(r.seq)
+	it.After = max(it.After, after)
+	w.applied.Store(r.seq)
+	if it.Batch == nil && len(it.Late) == 0 {
+		w.mark.Done(r.seq)
+		return nil
+	}
+	if r.seq <= w.delivered { // the upstream has it from before the start
+		w.mark.Done(r.seq)
+		if it.Batch != nil {
+			r.Release()
+		}
+		return nil
+	}
+	if it.Batch != nil {
+		w.inFlight.Add(r.size())
+	}
+	return w.hand(ctx, it)
 }
 
 // hand passes a batch on, answering questions while the forwarder is busy.
@@ -200,6 +214,10 @@ func (w *writer) apply(r *Request) (after uint64) {
 		if s.flags&isCounter == 0 {
 			continue
 		}
+		if s.flags&isPart != 0 {
+			w.applyPart(b, i, s)
+			continue
+		}
 		w.table.touch(id, s)
 		c := w.table.counterOf(s)
 		for j := sr.S0; j < sr.S1; j++ {
@@ -210,8 +228,24 @@ func (w *writer) apply(r *Request) (after uint64) {
 			w.correct(b, i, int(j), id, s, c, sample)
 		}
 	}
+	w.park(b)
 	w.metrics.applied(b)
 	return after
+}
+
+// applyPart does the same for a series that is part of a histogram.
+func (w *writer) applyPart(b *rewrite.Batch, i int, s *series) {
+	gid := s.counter - 1
+	g := w.groups.all[gid]
+	if !g.dirty {
+		w.groups.touch(gid)
+	}
+	for j := b.Series[i].S0; j < b.Series[i].S1; j++ {
+		sample := correct.Sample{T: b.Samples[j].T, V: b.Samples[j].V, ST: b.Samples[j].ST}
+		if !g.histogram.Healthy(int(s.part), sample) {
+			w.offer(b, i, int(j), s, g, sample)
+		}
+	}
 }
 
 // meet makes the acquaintance of a series.
@@ -226,16 +260,23 @@ func (w *writer) meet(b *rewrite.Batch, i int) uint32 {
 func (w *writer) decide(b *rewrite.Batch, i int, s *series) {
 	d := w.class.decide(b, i)
 	s.gen, s.told, s.policy = w.class.gen, b.Series[i].Type, d.policy
-	if d.counter {
-		s.flags |= isCounter
-	} else {
+	if !d.counter {
 		s.flags &^= isCounter
+		return
+	}
+	s.flags |= isCounter
+	if d.part {
+		w.join(b.Tenant, s, d, b.Labels(i))
 	}
 }
 
 // outlived drops what was remembered of a series that was away for longer
 // than correct.forget_after.
 func (w *writer) outlived(id uint32, s *series) {
+	if s.flags&isPart != 0 {
+		w.dissolve(s.counter - 1)
+		return
+	}
 	if s.counter != 0 {
 		*w.table.counters.at(s.counter - 1) = correct.Counter{}
 	}
@@ -259,7 +300,17 @@ func (w *writer) correct(b *rewrite.Batch, i, j int, id uint32, s *series, c *co
 	if tr != nil {
 		tr.rest = rest
 	}
+	var counts *[kindSlots]uint32
+	if tr != nil {
+		counts = &tr.counts
+	}
+	w.outcome(b, i, j, sample, out, counts)
+}
+
+// outcome does with a sample of the batch at hand what was decided.
+func (w *writer) outcome(b *rewrite.Batch, i, j int, sample correct.Sample, out correct.Outcome, counts *[kindSlots]uint32) {
 	switch {
+	case w.observe: // decided and recorded, forwarded as it came
 	case out.Drop:
 		b.Drop(j)
 		w.metrics.dropped.Inc()
@@ -272,10 +323,17 @@ func (w *writer) correct(b *rewrite.Batch, i, j int, id uint32, s *series, c *co
 			b.SetStart(j, out.ST)
 		}
 	}
-	for _, corr := range out.Corrections {
-		tr.counts[corr.Kind]++
-		w.metrics.correction(corr)
-		w.history = append(w.history, newEntry(Place{w.next - 1, w.nth}, b.Tenant, b.Labels(i), w.clock, corr))
+	if len(out.Corrections) > 0 {
+		w.record(b.Tenant, b.Labels(i), out.Corrections, counts)
+	}
+}
+
+// record writes corrections into the log.
+func (w *writer) record(tenant string, ls labels.Labels, corrections []correct.Correction, counts *[kindSlots]uint32) {
+	for _, c := range corrections {
+		counts[c.Kind]++
+		w.metrics.correction(c)
+		w.history = append(w.history, newEntry(Place{w.next - 1, w.nth}, tenant, ls, w.clock, c))
 		w.nth++
 	}
 }
@@ -289,7 +347,27 @@ func (w *writer) adopt(payload []byte) error {
 	w.rules = append([]byte(nil), payload...)
 	w.class.adopt(c)
 	w.forgetMS = time.Duration(c.ForgetAfter).Milliseconds()
+	w.joinMS = time.Duration(c.JoinWait).Milliseconds()
+	if w.observe && c.Mode == config.ModeCorrect {
+		w.startAnew()
+	}
+	w.observe = c.Mode == config.ModeObserve
 	return nil
+}
+
+// startAnew drops every offset: the upstream has had raw values so far, and
+// the first corrected one must follow on from them.
+func (w *writer) startAnew() {
+	for gid, g := range w.groups.all {
+		if g != nil {
+			w.dissolve(uint32(gid))
+		}
+	}
+	for id := range w.table.troubles {
+		s := w.table.series.at(id)
+		w.outlived(id, s)
+		w.table.touch(id, s)
+	}
 }
 
 // forgetAll drops the series whose keys a KindForget record holds.
@@ -298,12 +376,22 @@ func (w *writer) forgetAll(payload []byte) {
 		k := decodeKey(payload)
 		payload = payload[keyLen:]
 		if id, ok := w.table.find(k); ok {
-			w.table.forget(id)
+			w.forget(id)
 		}
-		delete(w.labels, k)
-		w.gone = append(w.gone, k)
 	}
 	w.forgotten = w.next - 1
+}
+
+// forget drops what is known of a series. A histogram of which one part is
+// forgotten starts anew as a whole.
+func (w *writer) forget(id uint32) {
+	s := w.table.series.at(id)
+	if s.flags&isPart != 0 {
+		w.dissolve(s.counter - 1)
+	}
+	delete(w.labels, s.key)
+	w.gone = append(w.gone, s.key)
+	w.table.forget(id)
 }
 
 // ask runs fn in the writer's goroutine, between two requests.

@@ -17,6 +17,7 @@ const (
 	PrefixSeries     = 's' // 16 bytes of series key
 	PrefixLabels     = 'l' // 16 bytes of series key
 	PrefixCorrection = 'c' // 8 bytes seq, 4 bytes index, big endian, so that key order is journal order
+	PrefixHistogram  = 'h' // 16 bytes of the key that a histogram's parts share
 	PrefixFamily     = 'f'
 	PrefixMeta       = 'm'
 )

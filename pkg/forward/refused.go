@@ -1,0 +1,88 @@
+package forward
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pawl/pkg/rewrite"
+	"pawl/pkg/store"
+)
+
+// maxHalves bounds how many further requests one refused batch may cost: an
+// upstream that refuses everything must not be asked a thousand times. It
+// finds one guilty series among 2,000 in 22 requests, and several.
+const maxHalves = 64
+
+// findGuilty sends a refused batch again in halves, and those that are
+// refused in halves again, so that only the series that the upstream does not
+// want end up in the rejected store. One poison series must not cost the rest
+// of its batch: some receivers store nothing of a request with one bad sample
+// (Prometheus, remote write 1.0). Not settled when
+// ctx ended or another configuration came first.
+func (f *Forwarder) findGuilty(ctx context.Context, it Item, tenant string, up *upstream, body []byte, kept rewrite.Counts, ans answer) (settled bool, err error) {
+	type part struct {
+		body []byte
+		kept rewrite.Counts
+		ans  answer
+	}
+	budget := maxHalves
+	if it.Replay {
+		budget = 0 // most likely all of it is there already
+	}
+	guilty := []part{{body, kept, ans}} // refused, to be halved or given up
+	for len(guilty) > 0 {
+		g := guilty[len(guilty)-1]
+		guilty = guilty[:len(guilty)-1]
+		var halves [2]part
+		ok := false
+		if budget >= 2 {
+			var counts [2]rewrite.Counts
+			if halves[0].body, halves[1].body, counts, ok, err = rewrite.Split(up.version, g.body); err != nil {
+				panic(fmt.Sprintf("BUG: batch %d was encoded and cannot be split: %v", it.Seq, err))
+			}
+			halves[0].kept, halves[1].kept = counts[0], counts[1]
+		}
+		if !ok {
+			if err := f.reject(it, tenant, g.body, up.version, g.kept, g.ans); err != nil {
+				return false, err
+			}
+			continue
+		}
+		for i := range halves {
+			h := &halves[i]
+			budget--
+			if h.ans, ok = f.sendUntilSettled(ctx, it, tenant, up, h.body, h.kept); !ok {
+				// The whole item is sent again; what the upstream has of it
+				// already it takes as a repetition.
+				return false, nil
+			}
+			if h.ans.verdict == refused {
+				guilty = append(guilty, *h)
+				continue
+			}
+			f.metrics.delivered(h.kept)
+			f.metrics.delay.Observe(time.Since(time.UnixMilli(it.Time)).Seconds())
+		}
+	}
+	return true, nil
+}
+
+// reject puts what the upstream refused for good into the rejected store; it
+// is durable there before it counts as settled.
+func (f *Forwarder) reject(it Item, tenant string, body []byte, v rewrite.Version, kept rewrite.Counts, ans answer) error {
+	say, what := f.log.Error, "upstream refused samples for good; they are kept in the rejected store (GET /api/v1/rejected)"
+	if it.Replay {
+		say, what = f.log.Warn, what+"; they may have been delivered before the last stop, and be refused as a repetition"
+	}
+	say(what, "batch", it.Seq, "status", ans.status, "samples", kept.Samples+kept.Histograms, "answer", ans.err)
+	err := f.rejected.Add(store.Rejected{
+		Time: time.Now().UnixMilli(), Tenant: tenant, Version: uint8(v), Status: ans.status,
+		Answer: ans.body, Samples: uint32(kept.Samples + kept.Histograms), Body: body,
+	})
+	if err != nil {
+		return fmt.Errorf("keep the refused batch %d: %w", it.Seq, err)
+	}
+	f.metrics.rejected(kept)
+	return nil
+}

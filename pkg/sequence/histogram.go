@@ -1,0 +1,291 @@
+package sequence
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"github.com/golang/snappy"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
+
+	"pawl/pkg/correct"
+	"pawl/pkg/rewrite"
+)
+
+// group is one classic histogram, or one summary's _count and _sum: series
+// that are judged as one.
+type group struct {
+	histogram *correct.Histogram
+	key       rewrite.Key   // of the labels that its parts share
+	members   []rewrite.Key // by part
+	counts    [kindSlots]uint32
+	policy    uint16
+	dirty     bool
+	deadline  int64 // journal time, ms, until which it waits for missing parts; 0: it does not wait
+}
+
+// groups are all of them. Places of dissolved ones are used again.
+type groups struct {
+	all   []*group // nil: free
+	byKey map[rewrite.Key]uint32
+	spare []uint32
+	dirty []uint32
+	gone  []rewrite.Key // dissolved since the last draft
+
+	waiting []wait       // in the order of their deadlines; those that changed since are passed over
+	waits   atomic.Int64 // their number, for whoever writes the ticks
+	held    []uint32     // groups that hold samples of the batch at hand
+}
+
+func newGroups() *groups { return &groups{byKey: map[rewrite.Key]uint32{}} }
+
+// late is a sample that was held until its histogram was judged, and whose
+// own batch has gone meanwhile.
+type late struct {
+	key    rewrite.Key
+	id     identity
+	sample correct.Sample
+}
+
+// wait is a histogram's place among those that wait.
+type wait struct {
+	gid      uint32
+	deadline int64 // its group's, when it began to wait
+}
+
+// inBatch is the tag of sample j of the batch at hand; lateTag that of a
+// sample whose batch has gone.
+func inBatch(j int) uint64 { return uint64(j) + 1 }
+
+const lateTag = 0
+
+// groupKey is the identity that the parts of one histogram share.
+func groupKey(tenant, base string, ls labels.Labels) rewrite.Key {
+	lb := labels.NewBuilder(ls)
+	lb.Del(labels.BucketLabel)
+	lb.Set(model.MetricNameLabel, base+"\x00parts") // no metric is called so
+	return rewrite.KeyOf(tenant, lb.Labels())
+}
+
+// join makes a series a part of its histogram. A counter that was corrected
+// on its own already stays alone: its offset is not the histogram's.
+func (w *writer) join(tenant string, s *series, d decision, ls labels.Labels) {
+	if s.flags&isPart != 0 || s.flags&isTroubled != 0 {
+		return
+	}
+	gs := w.groups
+	key := groupKey(tenant, d.base, ls)
+	gid, known := gs.byKey[key]
+	if !known {
+		g := &group{histogram: &correct.Histogram{}, key: key, policy: d.policy}
+		if n := len(gs.spare); n > 0 {
+			gid, gs.spare = gs.spare[n-1], gs.spare[:n-1]
+			gs.all[gid] = g
+		} else {
+			gid = uint32(len(gs.all))
+			gs.all = append(gs.all, g)
+		}
+		gs.byKey[key] = gid
+	}
+	g := gs.all[gid]
+	part := g.histogram.Part(d.role, d.le)
+	if part < 0 {
+		return // more parts than a histogram can have: corrected alone
+	}
+	for len(g.members) <= part {
+		g.members = append(g.members, rewrite.Key{})
+	}
+	if other := g.members[part]; other != (rewrite.Key{}) && other != s.key {
+		return // le="1" and le="1.0" side by side: the second is corrected alone
+	}
+	g.members[part] = s.key
+	w.table.freeCounter(s)
+	s.counter, s.part = gid+1, uint16(part)
+	s.flags |= isPart
+	gs.touch(gid)
+}
+
+// await gives a group until the deadline to get its parts together.
+func (gs *groups) await(gid uint32, deadline int64) {
+	gs.all[gid].deadline = deadline
+	gs.waiting = append(gs.waiting, wait{gid, deadline})
+	gs.waits.Store(int64(len(gs.waiting)))
+}
+
+func (gs *groups) touch(gid uint32) {
+	if g := gs.all[gid]; !g.dirty {
+		g.dirty = true
+		gs.dirty = append(gs.dirty, gid)
+	}
+}
+
+// offer is the way of a part's sample that is not plainly healthy.
+func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample correct.Sample) {
+	out, held := g.histogram.Offer(int(s.part), w.class.policies[g.policy], sample, inBatch(j))
+	if !held {
+		w.outcome(b, i, j, sample, out, &g.counts)
+		return
+	}
+	gid := s.counter - 1
+	if g.deadline == 0 {
+		w.groups.await(gid, w.clock+w.joinMS)
+	}
+	if !slices.Contains(w.groups.held, gid) {
+		w.groups.held = append(w.groups.held, gid)
+	}
+	if g.histogram.Complete() {
+		w.judge(b, g)
+	}
+}
+
+// judge lets a waiting histogram decide with what is there; b is the batch at
+// hand, nil if there is none.
+func (w *writer) judge(b *rewrite.Batch, g *group) {
+	for _, r := range g.histogram.Decide(w.class.policies[g.policy]) {
+		key := g.members[r.Part]
+		if r.Tag != lateTag {
+			j := int(r.Tag - 1)
+			w.outcome(b, w.seriesOf(b, j), j, r.S, r.Out, &g.counts)
+			continue
+		}
+		id := w.identityOf(key)
+		w.record(id.Tenant, id.Labels, r.Out.Corrections, &g.counts)
+		if w.observe {
+			continue // it went out with its own request
+		}
+		if r.Out.Drop {
+			w.metrics.dropped.Inc()
+			continue
+		}
+		if !sameBits(r.Out.V, r.S.V) {
+			w.metrics.changed.Inc()
+		}
+		w.late = append(w.late, late{key, id, correct.Sample{T: r.S.T, V: r.Out.V, ST: r.Out.ST}})
+	}
+	if !g.histogram.Waiting() {
+		g.deadline = 0 // it leaves the list of the waiting when its turn comes
+	}
+}
+
+// seriesOf is the series of a batch that sample j belongs to.
+func (w *writer) seriesOf(b *rewrite.Batch, j int) int {
+	i, _ := slices.BinarySearchFunc(b.Series, int32(j), func(s rewrite.Series, j int32) int {
+		switch {
+		case s.S1 <= j:
+			return -1
+		case s.S0 > j:
+			return 1
+		}
+		return 0
+	})
+	return i
+}
+
+// park takes what is still held out of the batch at hand: it has been
+// acknowledged, and goes out when its histogram is judged.
+func (w *writer) park(b *rewrite.Batch) {
+	for _, gid := range w.groups.held {
+		if g := w.groups.all[gid]; g != nil && g.histogram.Waiting() {
+			g.histogram.Retag(func(_ int, tag uint64) uint64 {
+				if tag != lateTag && !w.observe {
+					b.Drop(int(tag - 1))
+					w.metrics.held.Inc()
+				}
+				return lateTag
+			})
+		}
+	}
+	w.groups.held = w.groups.held[:0]
+}
+
+// overdue judges the histograms whose time to wait is over, by journal time.
+func (w *writer) overdue() {
+	gs := w.groups
+	for len(gs.waiting) > 0 && gs.waiting[0].deadline <= w.clock {
+		next := gs.waiting[0]
+		gs.waiting = gs.waiting[1:]
+		g := gs.all[next.gid]
+		if g == nil || g.deadline != next.deadline {
+			continue
+		}
+		w.judge(nil, g)
+		gs.touch(next.gid)
+		if g.histogram.Waiting() {
+			gs.await(next.gid, w.clock+w.joinMS)
+		}
+	}
+	gs.waits.Store(int64(len(gs.waiting)))
+}
+
+// dissolve takes a histogram apart: what it holds goes out, and its parts are
+// decided about anew with their next samples.
+func (w *writer) dissolve(gid uint32) {
+	gs := w.groups
+	g := gs.all[gid]
+	for g.histogram.Waiting() {
+		w.judge(nil, g)
+	}
+	for _, key := range g.members {
+		if id, ok := w.table.find(key); ok {
+			s := w.table.series.at(id)
+			s.counter, s.part, s.gen = 0, 0, 0
+			s.flags &^= isPart
+		}
+	}
+	gs.all[gid] = nil
+	gs.spare = append(gs.spare, gid)
+	delete(gs.byKey, g.key)
+	gs.gone = append(gs.gone, g.key)
+}
+
+// takeLate makes requests of the samples that are late, one a tenant, and
+// returns the last batch that held one of their series.
+func (w *writer) takeLate(seq uint64) (batches []*rewrite.Batch, after uint64) {
+	if len(w.late) == 0 {
+		return nil, 0
+	}
+	var tenants []string
+	byTenant := map[string][]late{}
+	for _, l := range w.late {
+		if byTenant[l.id.Tenant] == nil {
+			tenants = append(tenants, l.id.Tenant)
+		}
+		byTenant[l.id.Tenant] = append(byTenant[l.id.Tenant], l)
+		if place, ok := w.table.find(l.key); ok {
+			s := w.table.series.at(place)
+			if s.last != seq {
+				after = max(after, s.last)
+			}
+			s.last = seq
+		}
+	}
+	for _, tenant := range tenants {
+		batches = append(batches, lateBatch(tenant, byTenant[tenant]))
+	}
+	w.late = w.late[:0]
+	return batches, after
+}
+
+// lateBatch is a request of samples whose own requests have gone. It is 2.0,
+// which has a place for start timestamps.
+func lateBatch(tenant string, ls []late) *rewrite.Batch {
+	symbols := writev2.NewSymbolTable()
+	req := &writev2.Request{}
+	for _, l := range ls {
+		req.Timeseries = append(req.Timeseries, writev2.TimeSeries{
+			LabelsRefs: symbols.SymbolizeLabels(l.id.Labels, nil),
+			Samples:    []writev2.Sample{{Value: l.sample.V, Timestamp: l.sample.T, StartTimestamp: l.sample.ST}},
+		})
+	}
+	req.Symbols = symbols.Symbols()
+	msg, err := req.Marshal()
+	if err != nil {
+		panic("BUG: a request of late samples does not marshal: " + err.Error())
+	}
+	b := &rewrite.Batch{}
+	if err := b.Decode(rewrite.V2, tenant, snappy.Encode(nil, msg), trusted); err != nil {
+		panic("BUG: a request of late samples does not decode: " + err.Error())
+	}
+	return b
+}

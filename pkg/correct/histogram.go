@@ -26,6 +26,9 @@ type Histogram struct {
 	count uint16
 	sum   uint16
 	cs    *histCase // nil until something was suspicious
+
+	newest int64  // timestamp of the newest bucket or _count
+	high   uint16 // the highest bucket that has come for it, or some bucket below that
 }
 
 // Role is what a series is to its histogram.
@@ -131,10 +134,11 @@ func (h *Histogram) Healthy(i int, s Sample) bool {
 		return false
 	}
 	p := &h.parts[i]
-	if !h.ordinary(p, s) || p.role == RoleBucket && !h.fits(p, s) {
+	if !h.ordinary(p, s) || p.role != RoleSum && !h.fits(p, s) {
 		return false
 	}
 	p.advance(s)
+	h.came(i, s.T)
 	return true
 }
 
@@ -148,21 +152,59 @@ func (h *Histogram) ordinary(p *part, s Sample) bool {
 	return s.V >= c.Raw || p.role == RoleSum && s.V >= -math.MaxFloat64 && h.negative()
 }
 
-// fits: a bucket keeps its place between its neighbours of the same timestamp, in value and in growth.
+// fits: a bucket, or the _count above them all, keeps its place between the
+// nearest others that have come for the same timestamp, in value and in growth.
 func (h *Histogram) fits(p *part, s Sample) bool {
-	if p.lower != 0 {
-		q := &h.parts[p.lower-1]
-		if q.c.T >= s.T && q.outgrows(p, s, 1) {
-			return false
+	if s.T > h.newest || h.high == 0 {
+		return true // it is the first
+	}
+	at := p.lower
+	if p.role == RoleCount {
+		at = h.inf
+	}
+	for ; at != 0; at = h.parts[at-1].lower {
+		if q := &h.parts[at-1]; q.c.T >= s.T {
+			if q.outgrows(p, s, 1) {
+				return false
+			}
+			break
 		}
 	}
-	if p.upper != 0 {
-		q := &h.parts[p.upper-1]
-		if q.c.T >= s.T && q.outgrows(p, s, -1) {
-			return false
+	if p.role == RoleCount {
+		return true
+	}
+	at = 0
+	if s.T < h.newest || h.parts[h.high-1].le > p.le {
+		at = p.upper
+	}
+	for ; at != 0; at = h.parts[at-1].upper {
+		if q := &h.parts[at-1]; q.c.T >= s.T {
+			return !q.outgrows(p, s, -1)
+		}
+	}
+	if h.count != 0 {
+		if q := &h.parts[h.count-1]; q.c.T >= s.T {
+			return !q.outgrows(p, s, -1)
 		}
 	}
 	return true
+}
+
+// came notes that part i has come for timestamp t.
+func (h *Histogram) came(i int, t int64) {
+	p := &h.parts[i]
+	if p.role == RoleSum || t < h.newest {
+		return
+	}
+	if t > h.newest || h.high == 0 {
+		h.newest, h.high = t, h.first
+		if h.first == 0 {
+			h.high = uint16(i) + 1
+		}
+	}
+	if p.role == RoleBucket && p.le > h.parts[h.high-1].le {
+		h.high = uint16(i) + 1
+	}
 }
 
 // outgrows reports whether q, a lower bucket (sign 1), is more than s of p, or
@@ -235,7 +277,7 @@ func (p *part) learnPending() {
 }
 
 // fewEvents a step: with fewer, the median says nothing about the mean.
-const fewEvents = 3
+const fewEvents = 1
 
 // learn adds one step to what the part's steps are like.
 func (p *part) learn(x, dt float64) {

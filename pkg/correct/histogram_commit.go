@@ -121,6 +121,7 @@ func (e *histJudge) take() {
 		}
 		if !s.gone {
 			p.advance(s.held)
+			e.h.came(i, s.held.T)
 		} else if p.c.T != f.t {
 			continue
 		}
@@ -150,6 +151,7 @@ func (e *histJudge) welcome() bool {
 		}
 		any = true
 		h.parts[i].begin(s.held)
+		h.came(i, s.held.T)
 		h.place(i, s.held)
 	}
 	for at := h.first; at != 0; at = h.parts[at-1].upper {

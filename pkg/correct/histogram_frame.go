@@ -199,6 +199,9 @@ func (f *frame) hold(due, gone []float64) []float64 {
 		} else if owed > 0 {
 			outs[k] = max(min(outs[k], due[k]-owed), f.tgt[k])
 		}
+		if k > 0 && gone[k] != gone[k] {
+			outs[k] = max(outs[k], outs[k-1])
+		}
 	}
 	return outs
 }

@@ -124,7 +124,7 @@ func (p *part) duplicate(s Sample, first float64, out Outcome) Outcome {
 // false when it is. It does not allocate.
 func (h *Histogram) calm(i int, s Sample) (v float64, ok bool) {
 	p := &h.parts[i]
-	if p.role == RoleBucket && !h.fits(p, s) {
+	if p.role != RoleSum && !h.fits(p, s) {
 		return 0, false
 	}
 	if !p.c.Seen() {
@@ -134,6 +134,7 @@ func (h *Histogram) calm(i int, s Sample) (v float64, ok bool) {
 		return 0, false
 	}
 	p.advance(s)
+	h.came(i, s.T)
 	if h.cs == nil {
 		return s.V, true
 	}
@@ -161,6 +162,7 @@ func (h *Histogram) newcomer(i int, s Sample) (v float64, ok bool) {
 	}
 	p := &h.parts[i]
 	p.begin(s)
+	h.came(i, s.T)
 	if h.cs == nil {
 		return s.V, true
 	}
@@ -256,10 +258,12 @@ func (h *Histogram) late(i int, s Sample, out Outcome) Outcome {
 	hp := &cs.parts[i]
 	if !p.c.Seen() {
 		p.begin(s)
+		h.came(i, s.T)
 		h.place(i, s)
 	} else {
 		fell := s.V < p.c.Raw
 		p.advance(s)
+		h.came(i, s.T)
 		p.flags &^= partPending
 		v := s.V + hp.off
 		if fell && v < hp.out && !(p.role == RoleSum && h.negative()) {

@@ -178,6 +178,9 @@ func (r *reader) part(h *Histogram) error {
 	}
 	p.older, p.olderMS, p.flags = older, olderMS, flags
 	p.c.Raw, p.c.before = raw, before
+	if p.c.Seen() {
+		h.came(i, p.c.T)
+	}
 	return nil
 }
 

@@ -1,0 +1,130 @@
+package correct
+
+import (
+	"math"
+
+	"github.com/prometheus/prometheus/model/histogram"
+)
+
+// nativeCase is what only a native histogram that misbehaved remembers.
+type nativeCase struct {
+	history Case          // counts of what it did before, and the start timestamp of the folded series
+	epochs  []nativeEpoch // oldest first; the last one is in force
+	debts   []nativeDebt  // oldest first
+	fold    nativeDebt    // the fold that the very next sample may still revoke; age 1 if there is one
+}
+
+// nativeEpochs bounds how far back late and repeated samples get their old bits.
+const nativeEpochs = 16
+
+// nativeEpoch: samples at from and later go out as max(raw + off, floor), bucket by bucket.
+type nativeEpoch struct {
+	from, prev int64   // ms; prev is the sample before from: nothing was seen in between
+	off, floor cells   // on the same grid
+	count      float64 // that went out with floor
+	folded     bool    // start timestamps go out as those of the folded series
+	free       bool    // samples go out as they are: there is neither offset nor floor
+	hint       bool    // free: at from the hint must say that it is a reset
+}
+
+// nativeDebt is a drop of the whole that may still be taken back.
+type nativeDebt struct {
+	debt         // of the total
+	amount cells // what it added to the offset
+	before cells // raw before the drop
+}
+
+func (n *Native) open() *nativeCase {
+	if n.cs == nil {
+		n.cs = &nativeCase{
+			history: Case{startST: n.c.ST},
+			epochs:  []nativeEpoch{{from: n.c.T, prev: n.c.T, free: true}},
+		}
+	}
+	return n.cs
+}
+
+func (cs *nativeCase) now() *nativeEpoch { return &cs.epochs[len(cs.epochs)-1] }
+
+// quiet: nothing is open that a rise could settle.
+func (cs *nativeCase) quiet() bool {
+	return len(cs.debts) == 0 && cs.fold.age == 0 && cs.history.resets < hiddenResets
+}
+
+func (cs *nativeCase) begin(e nativeEpoch) {
+	if len(cs.epochs) == nativeEpochs {
+		copy(cs.epochs, cs.epochs[1:])
+		cs.epochs = cs.epochs[:nativeEpochs-1]
+	}
+	cs.epochs = append(cs.epochs, e)
+}
+
+// find is the epoch of time t; between is true for a t from the very interval that was decided about.
+func (cs *nativeCase) find(t int64) (e *nativeEpoch, between bool) {
+	for i := len(cs.epochs) - 1; i > 0; i-- {
+		e := &cs.epochs[i]
+		if t >= e.from {
+			return e, false
+		}
+		if t > e.prev {
+			return e, true
+		}
+	}
+	return &cs.epochs[0], false
+}
+
+func (cs *nativeCase) start(t, st int64) int64 {
+	if e, _ := cs.find(t); e.folded && st != 0 {
+		return cs.history.startST
+	}
+	return st
+}
+
+// at is what goes out for h at time t.
+func (cs *nativeCase) at(t int64, h *histogram.FloatHistogram) (out *histogram.FloatHistogram, changed bool) {
+	e, between := cs.find(t)
+	switch {
+	case e.free:
+		if !between && t == e.from && e.hint && h.CounterResetHint != histogram.CounterReset {
+			out = h.Copy()
+			out.CounterResetHint = histogram.CounterReset
+			return out.Compact(0), true
+		}
+		return h, false
+	case between:
+		// Whether it is from before or after cannot be known: it holds the value before.
+		return e.floor.histogram(e.count), true
+	}
+	x := cellsOf(h)
+	if x.grid.same(e.off.grid) && len(e.off.list) == 0 && e.off.sum == 0 && h.Count >= e.count &&
+		!(h.Sum < e.floor.sum && !negative(h)) && h.CounterResetHint != histogram.CounterReset && x.covers(&e.floor) {
+		return h, false
+	}
+	value, count := e.apply(x, negative(h))
+	return value.histogram(count), true
+}
+
+// covers: no bucket of c is below one of floor, on the same grid.
+func (c *cells) covers(floor *cells) bool {
+	ok := true
+	each(*c, *floor, func(_ int64, x, y float64) { ok = ok && x >= y })
+	return ok
+}
+
+// apply is max(x + off, floor) and its count; the sum may fall where there are negative observations.
+func (e *nativeEpoch) apply(x cells, negative bool) (cells, float64) {
+	off, floor := e.off, e.floor
+	if g, ok := common(&x, &off, &floor); ok {
+		x, off, floor = x.on(g), off.on(g), floor.on(g)
+	}
+	sum := x.sum
+	if off.sum != 0 {
+		sum += off.sum
+	}
+	if !negative && sum < floor.sum {
+		sum = floor.sum
+	}
+	out := zip(zip(x, off, plus), floor, math.Max)
+	out.sum = sum
+	return out, max(out.total(), e.count)
+}

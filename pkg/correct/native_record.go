@@ -1,0 +1,338 @@
+package correct
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// The state record of a Native; integers are varints, floats 8 bytes little endian:
+//
+//	version 1
+//	length and record of the total (Counter.Append)
+//	the last sample, if one was seen: cells, count
+//	1 if a case follows: startST, resets, losses, returns, seen
+//	  count of epochs and them: from, prev, flags, off and floor (cells), count
+//	  count of debts and them, then the fold: t, prev, flags, age, top, value, amount, jitter, base, sum, amount and before (cells)
+//	cells: schema, zero threshold, count of bounds and them, sum, count of buckets and per bucket the distance to the one before and its count
+//
+// Empty buckets are not kept. A reader of a later version reads the earlier ones.
+const nativeRecordVersion = 1
+
+// Append adds the state record of n to b.
+func (n *Native) Append(b []byte) []byte {
+	total := n.c.Append(nil, nil)
+	w := nativeWriter(append(b, nativeRecordVersion))
+	w.uint(uint64(len(total)))
+	w = append(w, total...)
+	if !n.c.Seen() {
+		return w
+	}
+	last := cellsOf(&n.last)
+	w.cells(&last)
+	w.float(n.last.Count)
+	if n.cs == nil {
+		return append(w, 0)
+	}
+	w = append(w, 1)
+	cs := n.cs
+	w.int(cs.history.startST)
+	for _, x := range [...]float32{cs.history.resets, cs.history.losses, cs.history.returns} {
+		w.float(float64(x))
+	}
+	w.uint(uint64(cs.history.seen))
+	w.uint(uint64(len(cs.epochs)))
+	for i := range cs.epochs {
+		e := &cs.epochs[i]
+		w.int(e.from)
+		w.int(e.prev)
+		w.flags(e.folded, e.free, e.hint)
+		w.cells(&e.off)
+		w.cells(&e.floor)
+		w.float(e.count)
+	}
+	w.uint(uint64(len(cs.debts)))
+	for i := range cs.debts {
+		w.debt(&cs.debts[i])
+	}
+	w.debt(&cs.fold)
+	return w
+}
+
+type nativeWriter []byte
+
+func (w *nativeWriter) uint(x uint64)   { *w = binary.AppendUvarint(*w, x) }
+func (w *nativeWriter) int(x int64)     { *w = binary.AppendVarint(*w, x) }
+func (w *nativeWriter) float(x float64) { *w = binary.LittleEndian.AppendUint64(*w, math.Float64bits(x)) }
+
+func (w *nativeWriter) flags(set ...bool) {
+	var b byte
+	for i, s := range set {
+		if s {
+			b |= 1 << i
+		}
+	}
+	*w = append(*w, b)
+}
+
+func (w *nativeWriter) cells(c *cells) {
+	w.int(int64(c.grid.schema))
+	w.float(c.grid.zero)
+	w.uint(uint64(len(c.grid.bounds)))
+	for _, x := range c.grid.bounds {
+		w.float(x)
+	}
+	w.float(c.sum)
+	w.uint(uint64(len(c.list)))
+	at := int64(math.MinInt64)
+	for _, x := range c.list {
+		w.uint(uint64(x.at) - uint64(at))
+		w.float(x.n)
+		at = x.at
+	}
+}
+
+func (w *nativeWriter) debt(d *nativeDebt) {
+	w.int(d.t)
+	w.int(d.prev)
+	w.flags(d.open, d.gap)
+	*w = append(*w, d.age)
+	for _, x := range [...]float64{d.top, d.value, d.debt.amount, d.jitter, d.base, d.sum} {
+		w.float(x)
+	}
+	w.cells(&d.amount)
+	w.cells(&d.before)
+}
+
+// DecodeNative reads a state record. It checks what the engine relies on, so no
+// bytes can make it panic, then or later.
+func DecodeNative(b []byte) (*Native, error) {
+	if len(b) == 0 {
+		return nil, errShort
+	}
+	if b[0] != nativeRecordVersion {
+		return nil, fmt.Errorf("native state record has version %d, known is %d", b[0], nativeRecordVersion)
+	}
+	r := nativeReader{b: b[1:]}
+	n := &Native{}
+	total := r.take(r.uint())
+	if r.err != nil {
+		return nil, r.err
+	}
+	if _, err := n.c.Decode(total); err != nil {
+		return nil, err
+	}
+	if n.c.flags&flagCase != 0 {
+		return nil, errors.New("native state record has a case of its total's")
+	}
+	if n.c.Seen() {
+		r.native(n)
+	}
+	if r.err == nil && len(r.b) != 0 {
+		r.err = fmt.Errorf("native state record has %d bytes too many", len(r.b))
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return n, nil
+}
+
+// nativeReader reads until the first error, and gives zeros from then on.
+type nativeReader struct {
+	b   []byte
+	err error
+}
+
+func (r *nativeReader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("native state record "+format, args...)
+	}
+	r.b = nil
+}
+
+func (r *nativeReader) take(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		if r.err == nil {
+			r.err = errShort
+		}
+		r.b = nil
+		return nil
+	}
+	x := r.b[:n]
+	r.b = r.b[n:]
+	return x
+}
+
+func (r *nativeReader) uint() uint64 {
+	x, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.take(uint64(len(r.b)) + 1)
+		return 0
+	}
+	r.b = r.b[n:]
+	return x
+}
+
+func (r *nativeReader) int() int64 {
+	x, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.take(uint64(len(r.b)) + 1)
+		return 0
+	}
+	r.b = r.b[n:]
+	return x
+}
+
+func (r *nativeReader) byte() byte {
+	if x := r.take(1); x != nil {
+		return x[0]
+	}
+	return 0
+}
+
+func (r *nativeReader) float() float64 {
+	if x := r.take(8); x != nil {
+		return math.Float64frombits(binary.LittleEndian.Uint64(x))
+	}
+	return 0
+}
+
+// finite reads a float that must be a number.
+func (r *nativeReader) finite() float64 {
+	x := r.float()
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		r.fail("has a number of %v", x)
+	}
+	return x
+}
+
+// many reads how many follow, of at least size bytes each.
+func (r *nativeReader) many(most, size uint64) int {
+	n := r.uint()
+	if n > most || n > uint64(len(r.b))/size {
+		r.fail("has %d of what are at most %d", n, most)
+		return 0
+	}
+	return int(n)
+}
+
+func (r *nativeReader) native(n *Native) {
+	last := r.cells()
+	count := r.finite()
+	if r.err != nil {
+		return
+	}
+	n.last = *last.histogram(count)
+	if math.Float64bits(n.last.Sum) != math.Float64bits(last.sum) {
+		n.last.Sum = last.sum
+	}
+	if !n.sound(&n.last) {
+		r.fail("has a last sample that is not valid")
+		return
+	}
+	if r.byte() == 0 {
+		return
+	}
+	n.cs = r.theCase(&last)
+}
+
+func (r *nativeReader) theCase(last *cells) *nativeCase {
+	cs := &nativeCase{history: Case{startST: r.int()}}
+	for _, x := range [...]*float32{&cs.history.resets, &cs.history.losses, &cs.history.returns} {
+		if *x = float32(r.float()); !(*x >= 0 && *x <= historyMax+1) {
+			r.fail("has a count of %v", *x)
+		}
+	}
+	cs.history.seen = uint32(r.uint())
+	epochs := r.many(nativeEpochs, 20)
+	if epochs == 0 {
+		r.fail("has no epoch")
+	}
+	for range epochs {
+		e := nativeEpoch{from: r.int(), prev: r.int()}
+		f := r.byte()
+		e.folded, e.free, e.hint = f&1 != 0, f&2 != 0, f&4 != 0
+		e.off, e.floor, e.count = r.cells(), r.cells(), r.finite()
+		if !e.free {
+			r.alike(last, &e.off, &e.floor)
+		}
+		cs.epochs = append(cs.epochs, e)
+	}
+	for range r.many(maxDebts, 20) {
+		cs.debts = append(cs.debts, r.debt(last))
+	}
+	cs.fold = r.debt(last)
+	return cs
+}
+
+// alike: exponential and custom buckets do not go together, nor negative buckets with custom ones.
+func (r *nativeReader) alike(last *cells, list ...*cells) {
+	for _, c := range list {
+		if c.grid.custom() != last.grid.custom() {
+			r.fail("mixes exponential and custom buckets")
+		}
+	}
+}
+
+func (r *nativeReader) debt(last *cells) nativeDebt {
+	d := nativeDebt{debt: debt{t: r.int(), prev: r.int()}}
+	f := r.byte()
+	d.open, d.gap, d.age = f&1 != 0, f&2 != 0, r.byte()
+	for _, x := range [...]*float64{&d.top, &d.value, &d.debt.amount, &d.jitter, &d.base, &d.sum} {
+		*x = r.float()
+	}
+	d.amount, d.before = r.cells(), r.cells()
+	if len(d.amount.list)+len(d.before.list) > 0 || d.age > 0 {
+		r.alike(last, &d.amount, &d.before)
+	}
+	return d
+}
+
+func (r *nativeReader) cells() (c cells) {
+	schema := r.int()
+	c.grid.schema = int32(schema)
+	c.grid.zero = r.finite()
+	for range r.many(math.MaxInt32, 8) {
+		x := r.float()
+		if k := len(c.grid.bounds); math.IsNaN(x) || math.IsInf(x, 1) || k > 0 && !(x > c.grid.bounds[k-1]) {
+			r.fail("has bounds that do not increase")
+		}
+		c.grid.bounds = append(c.grid.bounds, x)
+	}
+	custom := c.grid.custom()
+	switch {
+	case schema != int64(c.grid.schema), !custom && (schema < -4 || schema > 8):
+		r.fail("has schema %d", schema)
+	case c.grid.zero < 0, custom && c.grid.zero != 0, !custom && c.grid.bounds != nil:
+		r.fail("has a layout that does not fit its schema")
+	}
+	c.sum = r.float()
+	at := uint64(1) << 63 // the lowest, in two's complement
+	for k := range r.many(math.MaxInt32, 9) {
+		d := r.uint()
+		next := at + d
+		x := cell{int64(next), r.finite()}
+		if r.err != nil {
+			break
+		}
+		if k > 0 && (d == 0 || x.at <= int64(at)) || x.n == 0 || !c.has(x.at) {
+			r.fail("has a bucket out of place")
+		}
+		c.list = append(c.list, x)
+		at = next
+	}
+	return c
+}
+
+// has reports whether the grid has such a bucket.
+func (c *cells) has(at int64) bool {
+	if at == cellNone {
+		return true
+	}
+	if c.grid.custom() {
+		return at >= cellSide && at <= cellSide+int64(len(c.grid.bounds))
+	}
+	i := max(at, -at) - cellSide
+	return at == 0 || i >= -indexMax && i <= indexMax
+}

@@ -40,9 +40,10 @@ const (
 	testWrap
 	testPolicy
 	testVotes // of the siblings in a histogram or target; handed in from outside
+	testLike  // of the densities of a histogram; handed in from outside
 )
 
-var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings"}
+var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness"}
 
 // finding is one test's evidence before it is put into words; x, y and z are its numbers.
 type finding struct {
@@ -102,6 +103,8 @@ func (w finding) text() string {
 		return fmt.Sprintf("grew %.4g over 2^%.0f, usually %.4g", w.x, w.y, w.z)
 	case testPolicy:
 		return "the rule says so"
+	case testLike:
+		return fmt.Sprintf("the densities differ from those before by a chi-square of %.3g, usually by %.0f after a restart", w.x, w.y)
 	case testVotes:
 		return fmt.Sprintf("%.0f of %.0f siblings fell", w.x, w.y)
 	}

@@ -123,6 +123,12 @@ func (e *histJudge) ageDebts() {
 	kept := cs.debts[:0]
 	for _, d := range cs.debts {
 		if d.age++; d.age > limit && !d.open || d.age > debtAgeInterleaved {
+			if why, ok := e.cameBack(&d); ok {
+				cs.history.remember(&cs.history.returns)
+				e.shift(&d, histOwed.revoked)
+				e.settled(&d, KindJitter, &why)
+				continue
+			}
 			cs.history.remember(&cs.history.losses)
 			e.settled(&d, KindLoss, nil)
 			continue
@@ -130,6 +136,21 @@ func (e *histJudge) ageDebts() {
 		kept = append(kept, d)
 	}
 	cs.debts = kept
+}
+
+// cameBack reports whether a drop that nothing took back, of a histogram that
+// is known to interleave, came back in small steps: its growth since fits the
+// level before the drop as well as the one after.
+func (e *histJudge) cameBack(d *histDebt) (why findings, ok bool) {
+	p, cs := e.s.pace, e.cs
+	if !cs.history.Interleaved() || d.gap || e.p.Losses != Auto || !p.known || e.s.raw < d.top {
+		return why, false
+	}
+	since := elapsed(d.prev, e.s.t)
+	odds := math.Log((float64(cs.history.returns)+returnPrior)/(float64(cs.history.losses)+returnPrior)) +
+		p.plain(e.s.raw-d.top, since) - p.plain(e.s.raw-d.value, since)
+	why.add(testReturn, odds, e.s.raw-d.value, e.s.raw-d.top, since)
+	return why, odds > 0
 }
 
 // owe enters what this frame changed as a debt, or as a fold that may be a glitch.

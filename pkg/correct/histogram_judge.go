@@ -191,6 +191,7 @@ func (e *histJudge) judgeDrop() verdict {
 	s.prev = max(s.prev, s.raw+e.f.fell)
 	v.found, v.base = weighDrop(&s, &e.cs.history)
 	e.compose(&v.found)
+	e.liken(&v.found)
 	sum, fits := v.found.sum, fits(s.pace, s.raw, s.dt)
 	switch {
 	case sum >= clearOdds || fits && (sum > usualOdds && e.count() >= clipAfter || sum > newOdds):
@@ -247,6 +248,43 @@ func (e *histJudge) compose(found *findings) {
 	}
 	odds /= max(1, e.s.pace.unit)
 	found.add(testVotes, clip(odds, -composeOdds, composeOdds), fell, float64(last+1), 0)
+}
+
+const (
+	// likeOdds bounds what the densities' likeness to those before says against a reset.
+	likeOdds = 8
+	// likeEvents in sum are too few to be alike by more than chance.
+	likeEvents = 10
+)
+
+// liken compares the densities that are there now with those before. After a
+// reset both are counts of other observations in the same shares, and differ
+// as such do: their chi-square has one degree of freedom less than there are
+// densities. What is left after a loss are the same observations, and alike.
+func (e *histJudge) liken(found *findings) {
+	f := e.f
+	last := len(f.chain) - 1
+	if last < 1 || f.cur[last] < likeEvents || f.prev[last] < likeEvents || e.restarted() {
+		return
+	}
+	ratio := math.Sqrt(f.cur[last] / f.prev[last])
+	square, free := 0.0, -1.0
+	for k := range f.chain {
+		now, before := density(f.cur, k), density(f.prev, k)
+		if now+before <= 0 {
+			continue
+		}
+		d := now/ratio - before*ratio
+		square += d * d / (now + before)
+		free++
+	}
+	if free < 1 {
+		return
+	}
+	// Wilson and Hilferty: the cube root is nearly normal. The usual chi-square is to say nothing.
+	v := 2 / (9 * free)
+	z := (math.Cbrt(square/free) - (1 - v)) / math.Sqrt(v)
+	found.add(testLike, clip(math.Log(math.Erfc(-z/math.Sqrt2)), -likeOdds, 0), square, free, 0)
 }
 
 // shares are those in which the densities come, learned.
@@ -321,11 +359,13 @@ func (e *histJudge) impute() {
 	}
 	f, share := e.f, e.shares()
 	last := len(f.chain) - 1
-	gone := min(1, (f.fell)/max(f.prev[last], 1)) // share of everything that was lost
+	// The share of everything that was lost is that of the workers that went, on
+	// average; who came in their place counted through half of the step.
+	gone := min(1, f.fell/max(f.prev[last], 1))
 	sum := 0.0
 	f.usual = make([]float64, last+1)
 	for k := range f.chain {
-		usual := imputedShare * share[k] * e.s.pace.rate * e.s.dt
+		usual := (1 - gone/2) * share[k] * e.s.pace.rate * e.s.dt
 		if now, before := density(f.cur, k), density(f.prev, k); now >= before {
 			// It may hide a loss, too: as much as the others lost is put back.
 			usual = min(max(0, usual-(now-before)), gone*before)
@@ -342,9 +382,10 @@ func (e *histJudge) imputeLate(d *histDebt) {
 		return
 	}
 	share, sum := e.shares(), 0.0
+	gone := min(1, d.amount/max(d.top, 1))
 	add := make([]histOwed, len(d.parts))
 	for k, i := range e.f.chain {
-		sum += imputedShare * share[k] * e.s.pace.rate * elapsed(d.prev, d.t)
+		sum += (1 - gone/2) * share[k] * e.s.pace.rate * elapsed(d.prev, d.t)
 		if i < len(add) {
 			add[i].amount = sum
 			d.parts[i].amount += sum

@@ -64,7 +64,8 @@ func (f *frame) sumStep(h *Histogram, s *seat, due []float64, negative bool) flo
 	case f.fell == 0:
 		return guess
 	case sure:
-		shown = clip(shown, least, most)
+		// What is seen to have come is no less for what is not known of the bounds.
+		shown = clip(shown, least, max(most, s.cur-s.prev))
 	}
 	if !negative {
 		shown = max(shown, 0)

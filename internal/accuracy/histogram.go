@@ -31,6 +31,8 @@ type HistClass struct {
 	Reach      float64
 	OverPromQL float64 // if not 0, also at most this much more than PromQL's
 	HandsOff   bool    // bit for bit
+	Losses     bool    // nothing but losses befalls it: so the floor is known
+	Restarts   bool    // nothing but restarts
 	Policy     correct.Policy
 	Traces     func(seed uint64, hours int) []HistTrace
 }
@@ -40,11 +42,12 @@ type HistRow struct {
 	Row
 	RawRatio float64 `json:"rawRatio"` // the highest ratio of a bucket's increase to the next upper one's, PromQL alone
 	Ratio    float64 `json:"ratio"`    // the same of what goes out
+	Floor    float64 `json:"floor"`    // error of who knows which of both it was whenever a density fell, and adds nothing that was not seen; 0 unknown
 	Bent     int     `json:"bent"`     // timestamps at which what goes out is not cumulative in value or increase
 }
 
-// upperBounds are those of the simulated histograms, in seconds.
-var upperBounds = []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, math.Inf(1)}
+// upperBounds are those of the simulated histograms, in seconds: the default ones of the client libraries.
+var upperBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, math.Inf(1)}
 
 // MeasureHistogram measures one class.
 func MeasureHistogram(ctx context.Context, class HistClass, s Settings) (HistRow, error) {
@@ -60,6 +63,9 @@ func MeasureHistogram(ctx context.Context, class HistClass, s Settings) (HistRow
 			f, err := m.histogram(ctx, tr, class.Policy, &row)
 			if err != nil {
 				return HistRow{}, err
+			}
+			if class.Losses || class.Restarts {
+				row.Floor += floor(tr, class.Restarts) / float64(len(traces)*s.Seeds)
 			}
 			row.Traces[j].Name = tr.Name
 			row.Traces[j].Mean.add(f, 1/float64(s.Seeds))
@@ -124,6 +130,46 @@ func (m *meter) histogram(ctx context.Context, tr HistTrace, p correct.Policy, r
 	}
 	f.PromQL, f.MetricsQL, f.Pawl = off[0], off[1], off[2]
 	return f, nil
+}
+
+// floor is the error of adding up what every step shows: what a density grew
+// by, or, after a restart that any of them shows, what it is. It is taken over
+// the whole trace, not by windows.
+func floor(tr HistTrace, restarts bool) float64 {
+	off, all := 0.0, 0.0
+	var last, was []float64
+	for i, f := range tr.Raw {
+		if f.Stale {
+			continue
+		}
+		now := tr.Truth[i].B
+		if last != nil {
+			step, fell := densities(f.B, last)
+			if fell && restarts {
+				step, _ = densities(f.B, make([]float64, len(f.B)))
+			}
+			shown := 0.0
+			for k := range f.B {
+				shown += max(0, step[k])
+				off += math.Abs(now[k] - was[k] - shown)
+				all += now[k] - was[k]
+			}
+		}
+		last, was = f.B, now
+	}
+	return off / all
+}
+
+// densities are what each bucket alone grew by, and whether one fell.
+func densities(now, was []float64) (step []float64, fell bool) {
+	below := 0.0
+	for k := range now {
+		d := now[k] - was[k]
+		step = append(step, d-below)
+		fell = fell || d < below
+		below = d
+	}
+	return step, fell
 }
 
 // ratio is the highest one of a lower bucket's increase to an upper one's.
@@ -240,7 +286,6 @@ func (r *histRelay) send(part, frame int, s correct.Sample) {
 func (r *histRelay) take(releases []correct.Release) {
 	for _, x := range releases {
 		r.put(x.Part, int(x.Tag), x.Out.V)
-		if dbgLog != nil { dbgLog[int(x.Tag)] = append(dbgLog[int(x.Tag)], x.Out.Corrections...) }
 	}
 }
 
@@ -257,4 +302,3 @@ func (r *histRelay) put(part, frame int, v float64) {
 	}
 }
 
-var dbgLog map[int][]correct.Correction

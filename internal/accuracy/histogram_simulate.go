@@ -7,17 +7,17 @@ import (
 )
 
 // shares are how the simulated observations fall into the buckets.
-var shares = []float64{0.05, 0.20, 0.25, 0.22, 0.14, 0.08, 0.04, 0.02}
+var shares = []float64{0.03, 0.06, 0.10, 0.13, 0.15, 0.15, 0.13, 0.10, 0.07, 0.04, 0.03, 0.01}
 
 // HistClasses are those of the table for histograms.
 func HistClasses() []HistClass {
 	impute := correct.Policy{Impute: true}
 	return []HistClass{
-		{Name: "lost increments at a crash, histogram", Reach: 0.002, Traces: histPanicTraces},
-		{Name: "one of N workers recycles, histogram", Reach: 0.0195, Traces: histRecycleTraces},
+		{Name: "lost increments at a crash, histogram", Reach: 0.002, Losses: true, Traces: histPanicTraces},
+		{Name: "one of N workers recycles, histogram", Reach: 0.0195, Losses: true, Traces: histRecycleTraces},
 		{Name: "one of N workers recycles, histogram, impute", Reach: 0.003, Policy: impute, Traces: histRecycleTraces},
 		{Name: "stale reads, HA flips, histogram", Reach: 0.002, Traces: histFlipTraces},
-		{Name: "low-traffic histograms, full restarts", Reach: 0.0002, OverPromQL: 0.0005, Traces: histRestartTraces(false)},
+		{Name: "low-traffic histograms, full restarts", Reach: 0.0002, OverPromQL: 0.0005, Restarts: true, Traces: histRestartTraces(false)},
 		{Name: "low-traffic histograms, full restarts, start timestamps", Reach: 0, Traces: histRestartTraces(true)},
 		{Name: "healthy histograms", Reach: 0, HandsOff: true, Traces: histHealthyTraces},
 	}
@@ -221,7 +221,7 @@ func histFlips(seed uint64, hours, lag int, lambda float64) HistTrace {
 
 func histRestartTraces(starts bool) func(uint64, int) []HistTrace {
 	return func(seed uint64, hours int) (all []HistTrace) {
-		for _, lambda := range []float64{0.002, 0.005, 0.02, 0.1, 0.5} {
+		for _, lambda := range []float64{0.01, 0.02, 0.05, 0.1, 0.5} {
 			all = append(all, histRestarts(seed, hours, lambda, starts))
 		}
 		return all

@@ -25,8 +25,8 @@ func TestHistogramTable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("PromQL %.4g (ratio %.4g), 1/8 rule %.4g, pawl %.4g (worst seed %.4g), reach %.4g",
-				row.Mean.PromQL, row.RawRatio, row.Mean.MetricsQL, row.Mean.Pawl, row.Worst, row.Reach)
+			t.Logf("PromQL %.4g (ratio %.4g), 1/8 rule %.4g, pawl %.4g (worst seed %.4g, floor %.4g), reach %.4g",
+				row.Mean.PromQL, row.RawRatio, row.Mean.MetricsQL, row.Mean.Pawl, row.Worst, row.Floor, row.Reach)
 			for _, p := range row.Traces {
 				t.Logf("  %s: PromQL %.4g, pawl %.4g", p.Name, p.Mean.PromQL, p.Mean.Pawl)
 			}

@@ -58,13 +58,12 @@ func judge(ctx context.Context, up *upstream, stories []story) (*outcome, error)
 	out := &outcome{}
 	for _, st := range stories {
 		r := row{story: st}
-		start, end := st.span()
-		asked := st.series[st.asked]
+		_, end := st.span()
 		var err error
-		if r.raw, err = up.increase(ctx, asked.selector(pathRaw), start, end); err != nil {
+		if r.raw, err = up.ask(ctx, st.expr(pathRaw), end); err != nil {
 			return nil, fmt.Errorf("ask PromQL about %q: %w", st.title, err)
 		}
-		if r.corrected, err = up.increase(ctx, asked.selector(pathCorrected), start, end); err != nil {
+		if r.corrected, err = up.ask(ctx, st.expr(pathCorrected), end); err != nil {
 			return nil, fmt.Errorf("ask PromQL about %q: %w", st.title, err)
 		}
 		if r.problem, err = up.problem(ctx, st, r.corrected); err != nil {
@@ -85,6 +84,8 @@ func (st story) misses(corrected float64) string {
 	switch {
 	case math.IsNaN(corrected):
 		return "corrected is not a number"
+	case st.query != nil && corrected > 1:
+		return fmt.Sprintf("%s exceeds 1", number(corrected))
 	case corrected < st.truth-st.below-slack:
 		return fmt.Sprintf("%s is %s too low", number(corrected), number(st.truth-st.below-corrected))
 	case corrected > st.truth+st.above+slack:
@@ -107,7 +108,7 @@ func (u *upstream) problem(ctx context.Context, st story, corrected float64) (st
 			return "", err
 		}
 		compare := steps
-		if i != st.asked || st.untouched {
+		if i != st.asked && !st.together || st.untouched {
 			compare = differences
 		}
 		if p := compare(se.samples, got); p != "" {

@@ -39,7 +39,7 @@ const tableRow = "%-27s %14s %14s %14s   %s\n"
 
 func writeTable(b *bytes.Buffer, rows []row) {
 	fmt.Fprintf(b, "%d stories of counters, each sent twice to an embedded Prometheus: straight (raw), and through\n", len(rows))
-	b.WriteString("the relay (corrected). Both are asked sum(increase(counter[length of the story])).\n\n")
+	b.WriteString("the relay (corrected). Both are asked sum(increase(counter[length of the story])); story 3, a ratio.\n\n")
 	fmt.Fprintf(b, tableRow, "story", "PromQL, raw", "corrected", "truth", "bound")
 	fmt.Fprintln(b, strings.Repeat("─", width))
 	for _, r := range rows {

@@ -28,7 +28,10 @@ type story struct {
 	// asked is the index of the series whose increase() the table shows; the
 	// others of the story must come through bit for bit.
 	asked int
-	truth float64 // what was really counted between the first and the last sample
+	// query is asked in place of the increase of the asked series; nil: that increase.
+	query    func(path string, start, end int64) string
+	together bool    // the series are parts of one histogram: all of them may be corrected
+	truth    float64 // what was really counted between the first and the last sample
 
 	// The stated bound: corrected is at least truth-below, at most truth+above.
 	below, above float64
@@ -61,6 +64,15 @@ func (st story) span() (start, end int64) {
 
 func (se series) name() string { return se.labels.Get(model.MetricNameLabel) }
 
+// expr is what PromQL is asked about the story on one of the two paths.
+func (st story) expr(path string) string {
+	start, end := st.span()
+	if st.query != nil {
+		return st.query(path, start, end)
+	}
+	return increaseExpr(st.series[st.asked].selector(path), start, end)
+}
+
 // on is the series' label set on a path.
 func (se series) on(path string) labels.Labels {
 	b := labels.NewBuilder(se.labels)
@@ -81,10 +93,11 @@ func (se series) matchers(path string) []*labels.Matcher {
 // storiesEndingAt lays all stories so that each one's last sample is at most a
 // minute before now.
 func storiesEndingAt(now time.Time, seed uint64) []story {
-	end := now.Truncate(time.Second).Add(-30 * time.Second)
+	end := now.Truncate(time.Minute) // PromQL aligns a subquery's steps so: every run shows the same
 	stories := []story{
 		kernelPanic(end),
 		recycledWorkers(end, seed),
+		latencyRatio(end, seed),
 		dippingIOWait(end, seed),
 		plainRestart(end, seed),
 		healthy(end, seed),

@@ -108,20 +108,21 @@ func (u *upstream) handler(logger *slog.Logger) http.Handler {
 	return mux
 }
 
-// increase asks for sum(increase(selector[range])) with the window (start-1ms,
-// end], which holds exactly the story's samples, so that PromQL has nothing to
-// extrapolate: what it shows is what it believes was counted.
-func (u *upstream) increase(ctx context.Context, selector string, start, end int64) (float64, error) {
-	v, err := u.query(ctx, increaseExpr(selector, start, end), end)
+// ask is the one value of expr at a time in ms.
+func (u *upstream) ask(ctx context.Context, expr string, at int64) (float64, error) {
+	v, err := u.query(ctx, expr, at)
 	if err != nil {
 		return 0, err
 	}
 	if len(v) != 1 {
-		return 0, fmt.Errorf("%s at %d gave %d results, not one", selector, end, len(v))
+		return 0, fmt.Errorf("%s at %d gave %d results, not one", expr, at, len(v))
 	}
 	return v[0].F, nil
 }
 
+// increaseExpr asks for sum(increase(selector[range])) with the window (start-1ms,
+// end], which holds exactly the story's samples, so that PromQL has nothing to
+// extrapolate: what it shows is what it believes was counted.
 func increaseExpr(selector string, start, end int64) string {
 	return fmt.Sprintf("sum(increase(%s[%dms]))", selector, end-start+1)
 }

@@ -58,7 +58,7 @@ func TestIncreaseSeesTheWholeStoryAndExtrapolatesNothing(t *testing.T) {
 		testSend(t, up, pathRaw, st)
 		start, end := st.span()
 		asked := st.series[st.asked]
-		got, err := up.increase(t.Context(), asked.selector(pathRaw), start, end)
+		got, err := up.ask(t.Context(), increaseExpr(asked.selector(pathRaw), start, end), end)
 		if err != nil {
 			t.Fatal(err)
 		}

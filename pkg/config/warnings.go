@@ -49,9 +49,6 @@ func upstreamWarnings(rw *promconfig.RemoteWriteConfig, at string) []string {
 
 func (c *Correct) warnings() []string {
 	var lines []string
-	if c.JoinWait != Default().Correct.JoinWait {
-		lines = append(lines, "correct.join_wait: has no effect in this release: histograms are corrected series by series")
-	}
 	first := make(map[string]int)
 	for i, r := range c.Rules {
 		at := fmt.Sprintf("correct.rules[%d]", i)

@@ -35,6 +35,7 @@ const (
 type Options struct {
 	Relay       string   // path of the relay program
 	RelayArgs   []string // more flags for it
+	RelayConfig string   // path of a template for its configuration; "": its defaults
 	Other       string   // path of another remote-write relay to measure in turn; "" for none
 	OtherArgs   []string // its arguments, see Subject
 	OtherConfig string   // path of a template for its {config}; "": Prometheus' own schema

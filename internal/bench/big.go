@@ -15,8 +15,7 @@ const smallShards = 16
 // big is the life of a relay with many series: its cost and memory, its answers
 // while it writes a checkpoint of all of them, and its next start.
 func (b *bencher) big(ctx context.Context, p Proto) error {
-	s := b.pawl()
-	r, err := b.assemble(ctx, s, p)
+	r, err := b.assemblePawl(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -29,13 +28,13 @@ func (b *bencher) big(ctx context.Context, p Proto) error {
 		return err
 	}
 	n := float64(b.Plan.BigSeries)
-	one := func(figure string, v float64) { b.report.add(p, s.Name, figure, []float64{v}) }
+	one := func(figure string, v float64) { b.report.add(p, r.subject.Name, figure, []float64{v}) }
 	one(figureBigCost, c.perMillion())
 	one(figureBigLater, c.laterPerMillion())
-	if small, ok := b.report.value(p, s.Name, figureCost); ok {
+	if small, ok := b.report.value(p, r.subject.Name, figureCost); ok {
 		one(figureBigRatio, c.perMillion()/small)
 	}
-	if small, ok := b.report.value(p, s.Name, figureLater); ok {
+	if small, ok := b.report.value(p, r.subject.Name, figureLater); ok {
 		one(figureBigLaterRatio, c.laterPerMillion()/small)
 	}
 	one(figureBytes, float64(c.end.rss)/n)

@@ -13,6 +13,7 @@ type costs struct {
 	first   float64 // CPU-s of the first scrape, when every series is new
 	later   float64 // CPU-s of all others
 	whole   float64 // CPU-s of the whole process, its start, last checkpoint and end included
+	system  float64 // the kernel's part of that
 	took    time.Duration
 	end     usage // when everything was delivered
 	peak    int64 // bytes, of the whole life
@@ -32,7 +33,11 @@ func (c costs) perSecond() float64 { return float64(c.samples) / c.took.Seconds(
 // cost is the main measurement, in turn on the relay and the other one, so
 // that what else the machine does hits both.
 func (b *bencher) cost(ctx context.Context, p Proto) error {
-	subjects := []Subject{b.pawl()}
+	relay, err := b.pawl()
+	if err != nil {
+		return err
+	}
+	subjects := []Subject{relay}
 	if b.Other != "" {
 		o, err := b.other()
 		if err != nil {
@@ -48,8 +53,8 @@ func (b *bencher) cost(ctx context.Context, p Proto) error {
 				return fmt.Errorf("%s: %w", s.Name, err)
 			}
 			runs[i] = append(runs[i], c)
-			b.logf("%s %s run %d: %.3f CPU-s per million samples (%.3f with start and stop, %.3f after the first scrape), %.2f M samples/s, %d MB",
-				s.Name, p, k+1, c.perMillion(), c.wholePerMillion(), c.laterPerMillion(), c.perSecond()/1e6, c.end.rss>>20)
+			b.logf("%s %s run %d: %.3f CPU-s per million samples with start and stop (%.3f of it in the kernel), %.3f without, %.3f after the first scrape, %.2f M samples/s, %d MB",
+				s.Name, p, k+1, c.wholePerMillion(), c.system/float64(c.samples)*1e6, c.perMillion(), c.laterPerMillion(), c.perSecond()/1e6, c.end.rss>>20)
 		}
 	}
 	b.addCosts(p, subjects[0].Name, runs[0])
@@ -91,7 +96,7 @@ func (b *bencher) fresh(ctx context.Context, s Subject, p Proto, f *Fleet, scrap
 	if err := r.relay.stop(); err != nil {
 		return c, err
 	}
-	c.whole, c.peak = r.relay.whole(), r.relay.maxRSS()
+	c.whole, c.system, c.peak = r.relay.whole(), r.relay.cmd.ProcessState.SystemTime().Seconds(), r.relay.maxRSS()
 	return c, nil
 }
 

@@ -11,8 +11,8 @@ import (
 // each, in the mix of a Kubernetes service: 40 % counters, 45 % parts of
 // classic histograms, 15 % gauges, label sets of about 200 bytes.
 type Fleet struct {
-	Series   int
-	NoGauges bool // counters in the gauges' place, so that every sample can be corrected
+	Series int
+	Busy   bool // counters in the gauges' place and nothing idle, so that every sample can be corrected
 
 	// Faults, each a share of 0..1. Restarts: of the targets, per scrape, that start again from 0.
 	// Losses: of the counters and histograms, per scrape, that lose a quarter of their count.
@@ -54,11 +54,11 @@ func (f *Fleet) place(i int) place {
 	p := place{kind: counterKind, unit: uint32(i)}
 	switch {
 	case n < counters:
-		p.idle = noise(uint32(i), 0)%10 == 0
+		p.idle = !f.Busy && noise(uint32(i), 0)%10 == 0
 	case n < counters+histograms*parts:
 		h := (n - counters) / parts
 		p.unit = uint32(i - n + counters + h*parts)
-		p.idle = noise(p.unit, 0)%10 == 0
+		p.idle = !f.Busy && noise(p.unit, 0)%10 == 0
 		switch part := (n - counters) % parts; part {
 		case parts - 2:
 			p.kind = sumKind
@@ -67,7 +67,7 @@ func (f *Fleet) place(i int) place {
 		default:
 			p.kind, p.part = bucketKind, uint8(part)
 		}
-	case !f.NoGauges:
+	case !f.Busy:
 		p.kind = gaugeKind
 	}
 	return p

@@ -139,7 +139,7 @@ func TestAHealthyFleetOnlyGrowsAndItsHistogramsAddUp(t *testing.T) {
 
 func TestFaultsHitTheirShare(t *testing.T) {
 	for _, share := range []int{10, 50, 100} {
-		f := &Fleet{Series: 20_000, NoGauges: true, Once: share, OnceAt: 5}
+		f := &Fleet{Series: 20_000, Busy: true, Once: share, OnceAt: 5}
 		hit, busy := 0, 0
 		for i, vs := range play(f, 6) {
 			if f.place(i).idle || f.place(i).kind == bucketKind && vs[4] < 100 {

@@ -9,8 +9,7 @@ import (
 
 // latency measures the time to an answer at a fixed rate of small requests.
 func (b *bencher) latency(ctx context.Context, p Proto) error {
-	s := b.pawl()
-	r, err := b.assemble(ctx, s, p)
+	r, err := b.assemblePawl(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -42,7 +41,7 @@ func (b *bencher) latency(ctx context.Context, p Proto) error {
 	for _, a := range answers {
 		times = append(times, a.Took)
 	}
-	one := func(figure string, v float64) { b.report.add(p, s.Name, figure, []float64{v}) }
+	one := func(figure string, v float64) { b.report.add(p, r.subject.Name, figure, []float64{v}) }
 	one(figureP50, ms(quantile(times, 0.5)))
 	one(figureP99, ms(quantile(times, 0.99)))
 	one(figureMax, ms(quantile(times, 1)))
@@ -54,8 +53,7 @@ func (b *bencher) latency(ctx context.Context, p Proto) error {
 // backlog lets the upstream refuse for a while under a live load, and measures
 // how fast what has gathered goes out beside it.
 func (b *bencher) backlog(ctx context.Context, p Proto) error {
-	s := b.pawl()
-	r, err := b.assemble(ctx, s, p)
+	r, err := b.assemblePawl(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -81,7 +79,7 @@ func (b *bencher) backlog(ctx context.Context, p Proto) error {
 		return err
 	}
 	live := float64(b.Plan.Rate * b.Plan.Small)
-	one := func(figure string, v float64) { b.report.add(p, s.Name, figure, []float64{v}) }
+	one := func(figure string, v float64) { b.report.add(p, r.subject.Name, figure, []float64{v}) }
 	one(figureDrain, d.rate/live)
 	one(figureFirst, d.first.Seconds())
 	one(figureDrainRSS, float64(d.rss)/1e6)

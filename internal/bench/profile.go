@@ -56,7 +56,7 @@ func (b *bencher) profiled(ctx context.Context, p Proto) error {
 }
 
 func (b *bencher) profile(ctx context.Context, p Proto, name string, series int, length time.Duration, during func(*Load, *rig, func() bool) error) error {
-	r, err := b.assemble(ctx, b.pawl(), p)
+	r, err := b.assemblePawl(ctx, p)
 	if err != nil {
 		return err
 	}

@@ -40,24 +40,28 @@ const otherConfig = `remote_write:
   protobuf_message: {message}
 `
 
-func (o Options) pawl() Subject {
+func (o Options) pawl() (Subject, error) {
 	args := []string{"run", "--config.file={config}", "--storage.path={dir}/data", "--web.listen-address={listen}", "--admin.listen-address={admin}"}
-	return Subject{Name: "relay", Path: o.Relay, Args: append(args, o.RelayArgs...), Config: pawlConfig, Pawl: true}
+	return Subject{Name: "relay", Path: o.Relay, Args: append(args, o.RelayArgs...), Pawl: true}.with(o.RelayConfig, pawlConfig)
+}
+
+// with gives the subject the configuration in a file, or else the usual one.
+func (s Subject) with(path, usual string) (Subject, error) {
+	s.Config = usual
+	if path == "" {
+		return s, nil
+	}
+	b, err := os.ReadFile(path)
+	s.Config = string(b)
+	return s, err
 }
 
 func (o Options) other() (Subject, error) {
-	s := Subject{Name: filepath.Base(o.Other), Path: o.Other, Args: o.OtherArgs, Config: otherConfig}
+	s := Subject{Name: filepath.Base(o.Other), Path: o.Other, Args: o.OtherArgs}
 	if len(s.Args) == 0 { // a Prometheus that only passes on
 		s.Args = []string{"--agent", "--config.file={config}", "--storage.agent.path={dir}/data", "--web.listen-address={listen}", "--web.enable-remote-write-receiver", "--log.level=error"}
 	}
-	if o.OtherConfig != "" {
-		b, err := os.ReadFile(o.OtherConfig)
-		if err != nil {
-			return s, err
-		}
-		s.Config = string(b)
-	}
-	return s, nil
+	return s.with(o.OtherConfig, otherConfig)
 }
 
 // rig is a subject between a load and the upstream.
@@ -71,6 +75,15 @@ type rig struct {
 	admin, up   string
 	startedIn   time.Duration // until it was ready
 	readyWithin time.Duration
+}
+
+// assemblePawl is assemble for the relay itself.
+func (b *bencher) assemblePawl(ctx context.Context, p Proto) (*rig, error) {
+	s, err := b.pawl()
+	if err != nil {
+		return nil, err
+	}
+	return b.assemble(ctx, s, p)
 }
 
 // assemble starts the upstream and the subject and waits until it is ready.

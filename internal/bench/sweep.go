@@ -20,7 +20,11 @@ func (b *bencher) sweepSeries(ctx context.Context, p Proto) error {
 			continue
 		}
 		scrapes := 1 + max(3, min(b.Plan.Scrapes-1, perPoint/n))
-		c, err := b.fresh(ctx, b.pawl(), p, &Fleet{Series: n}, scrapes)
+		s, err := b.pawl()
+		if err != nil {
+			return err
+		}
+		c, err := b.fresh(ctx, s, p, &Fleet{Series: n}, scrapes)
 		if err != nil {
 			return fmt.Errorf("%d series: %w", n, err)
 		}
@@ -54,12 +58,12 @@ func (b *bencher) sweepShares(ctx context.Context, p Proto) error {
 }
 
 func (b *bencher) share(ctx context.Context, p Proto, share int) (perMillion, changed float64, err error) {
-	r, err := b.assemble(ctx, b.pawl(), p)
+	r, err := b.assemblePawl(ctx, p)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer r.close()
-	fleet := &Fleet{Series: b.Plan.SweepEach, NoGauges: true, Once: share, OnceAt: shareAt}
+	fleet := &Fleet{Series: b.Plan.SweepEach, Busy: true, Once: share, OnceAt: shareAt}
 	load := NewLoad(fleet, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch)
 	defer load.Close()
 	if _, err := r.send(ctx, load, shareAt+shareSettle); err != nil {

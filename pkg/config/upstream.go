@@ -117,7 +117,8 @@ func culprit(n *yaml.Node, path, want string, wrap func(*yaml.Node) *yaml.Node) 
 		if _, _, err := decodeUpstream(wrap(part)); err == nil || err.Error() != want {
 			continue
 		}
-		at, deeper := fmt.Sprintf("%s[%d]", path, i), wrap
+		at := fmt.Sprintf("%s[%d]", path, i)
+		var deeper func(*yaml.Node) *yaml.Node
 		child := n.Content[i+step-1]
 		if kind == yaml.MappingNode {
 			key := n.Content[i]

@@ -101,7 +101,7 @@ func (d *disk) close() error {
 		errs = append(errs, d.rejected.Close())
 	}
 	if d.state != nil {
-		errs = append(errs, d.state.Close())
+		errs = append(errs, within(closeWithin, "close the series state", d.state.Close))
 	}
 	if d.journal != nil {
 		errs = append(errs, d.journal.Close())
@@ -110,6 +110,22 @@ func (d *disk) close() error {
 		errs = append(errs, d.lock.Unlock())
 	}
 	return errors.Join(errs...)
+}
+
+// closeWithin bounds how long Badger may try to write its last table: on a
+// full or broken disk it tries for ever. The last good checkpoint and the
+// journal are on disk already, so nothing is lost by giving it up.
+const closeWithin = 3 * time.Second
+
+func within(d time.Duration, what string, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(d):
+		return fmt.Errorf("%s: not done within %v and given up; is the disk full? The journal has everything, the next start reads it back", what, d)
+	}
 }
 
 // watch keeps an eye on the free space until ctx is done.

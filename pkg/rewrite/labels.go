@@ -1,9 +1,12 @@
 package rewrite
 
-import "github.com/prometheus/prometheus/model/labels"
+import (
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+)
 
 // Name returns the metric name of series i, aliasing Message; nil if it has none.
-func (b *Batch) Name(i int) []byte { return b.Label(i, labels.MetricName) }
+func (b *Batch) Name(i int) []byte { return b.Label(i, model.MetricNameLabel) }
 
 // Label returns a label's value of series i, aliasing Message; nil if it is absent or empty.
 func (b *Batch) Label(i int, name string) []byte {

@@ -85,7 +85,9 @@ func (w *writer) run(ctx context.Context, ready <-chan *Request) error {
 	defer func() {
 		close(w.stopped)
 		if w.draft != nil {
-			_ = <-w.checkpointed // it ends with ctx, without an error
+			if err := <-w.checkpointed; err != nil { // it ends with ctx
+				w.log.Warn("the last checkpoint could not be written; the next start replays more of the journal", "err", err)
+			}
 		}
 	}()
 	for {

@@ -110,25 +110,32 @@ func (n *Native) healthy(t, st int64, h *histogram.FloatHistogram) bool {
 // grew: in order, on the layout of the last sample, and nothing fell.
 func (n *Native) grew(t, st int64, h *histogram.FloatHistogram) bool {
 	l := &n.last
-	return n.c.Seen() && t > n.c.T && st == n.c.ST && h.CounterResetHint != histogram.CounterReset &&
+	if !(n.c.Seen() && t > n.c.T && st == n.c.ST && h.CounterResetHint != histogram.CounterReset &&
 		!(h.Sum < l.Sum && !negative(h)) && h.Count >= l.Count && h.Count <= math.MaxFloat64 &&
 		sameLayout(h, l) && h.ZeroCount >= l.ZeroCount && h.ZeroCount <= math.MaxFloat64 &&
-		noneFell(h.PositiveBuckets, l.PositiveBuckets) && noneFell(h.NegativeBuckets, l.NegativeBuckets)
-}
-
-func noneFell(now, before []float64) bool {
-	for i, v := range now {
-		if !(v >= before[i]) || v > math.MaxFloat64 {
+		len(h.PositiveBuckets) == len(l.PositiveBuckets) && len(h.NegativeBuckets) == len(l.NegativeBuckets)) {
+		return false
+	}
+	up := h.ZeroCount - l.ZeroCount
+	for i, v := range h.PositiveBuckets {
+		if !(v >= l.PositiveBuckets[i]) || v > math.MaxFloat64 {
 			return false
 		}
+		up += v - l.PositiveBuckets[i]
 	}
-	return true
+	for i, v := range h.NegativeBuckets {
+		if !(v >= l.NegativeBuckets[i]) || v > math.MaxFloat64 {
+			return false
+		}
+		up += v - l.NegativeBuckets[i]
+	}
+	// The count must have grown by as much, or what is in no bucket fell.
+	return h.Count-l.Count-up >= -countRounding*h.Count
 }
 
 func sameLayout(a, b *histogram.FloatHistogram) bool {
 	return a.Schema == b.Schema && a.ZeroThreshold == b.ZeroThreshold && slices.Equal(a.CustomValues, b.CustomValues) &&
-		slices.Equal(a.PositiveSpans, b.PositiveSpans) && slices.Equal(a.NegativeSpans, b.NegativeSpans) &&
-		len(a.PositiveBuckets) == len(b.PositiveBuckets) && len(a.NegativeBuckets) == len(b.NegativeBuckets)
+		slices.Equal(a.PositiveSpans, b.PositiveSpans) && slices.Equal(a.NegativeSpans, b.NegativeSpans)
 }
 
 // sameValue compares what two samples say, whatever empty buckets they carry.

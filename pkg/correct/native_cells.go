@@ -87,7 +87,7 @@ func (c *cells) total() (n float64) {
 	for _, x := range c.list {
 		n += x.n
 	}
-	return n
+	return min(n, math.MaxFloat64)
 }
 
 // histogram is c as one that is valid and compact. NaN observations need a sum that is NaN.
@@ -161,8 +161,8 @@ func each(a, b cells, f func(at int64, x, y float64)) {
 	}
 }
 
-func plus(x, y float64) float64  { return x + y }
-func minus(x, y float64) float64 { return x - y }
+func plus(x, y float64) float64  { return clip(x+y, -math.MaxFloat64, math.MaxFloat64) }
+func minus(x, y float64) float64 { return clip(x-y, -math.MaxFloat64, math.MaxFloat64) }
 func lost(x, y float64) float64  { return max(0, x-y) }
 
 // common is the finest grid that all of list can be expressed on: the coarser
@@ -225,7 +225,7 @@ func (c *cells) uncut(z float64) float64 {
 		}
 		lower, upper := c.grid.boundsOf(at)
 		if lower < z && z < upper {
-			z = upper
+			z = min(upper, math.MaxFloat64)
 		}
 		return upper <= z
 	}

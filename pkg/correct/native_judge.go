@@ -24,6 +24,7 @@ type nativeJudge struct {
 	heldCount float64
 	off       cells // offset, as the judgement changes it
 	fell      float64
+	noneFell  bool // fewer observations than before are in no bucket
 
 	folded, free, anew bool // free: a full reset goes out as it is; anew: an epoch begins
 	lesson             nativeLesson
@@ -91,7 +92,9 @@ func (j *nativeJudge) prepare() {
 	j.held, j.heldCount = j.x0, n.last.Count
 	if e != nil {
 		j.off = e.off.on(j.g)
-		j.held, j.heldCount = e.apply(j.x0, negative(&n.last))
+		// On the grid it went out on: there the larger of two was taken bucket by bucket.
+		j.held, j.heldCount = e.apply(x0, negative(&n.last))
+		j.held = j.held.on(j.g)
 		j.folded = e.folded
 	}
 	if j.cs != nil {
@@ -100,7 +103,13 @@ func (j *nativeJudge) prepare() {
 		}
 		j.cs.fold.on(j.g)
 	}
-	each(j.x0, j.x1, func(_ int64, before, now float64) { j.fell += lost(before, now) })
+	each(j.x0, j.x1, func(at int64, before, now float64) {
+		if at == cellNone {
+			j.noneFell = now < before // no evidence of anything: it is known by rounding alone
+			return
+		}
+		j.fell += lost(before, now)
+	})
 	if g := x1.grid; g.finer(x0.grid) {
 		j.tell("layout", layoutOdds, fmt.Sprintf("has finer buckets than before: schema %d after %d, zero threshold %.3g after %.3g",
 			g.schema, x0.grid.schema, g.zero, x0.grid.zero))
@@ -140,7 +149,7 @@ func (j *nativeJudge) drop() {
 	if j.s.raw >= j.s.prev && !j.restarted() && j.takeBack() {
 		return
 	}
-	j.cs.fold.age = 0
+	j.cs.fold = nativeDebt{}
 	j.ageDebts()
 	j.closeOpen()
 	j.lesson = nativeSuspect
@@ -190,8 +199,8 @@ func (j *nativeJudge) layout() {
 		why.startTimestamp(&j.s)
 		j.note(Correction{Kind: KindNoise, FalseIncrease: j.s.prev, Evidence: append(why.words(), Evidence{Test: "layout", Text: "a reader would see a reset in the other buckets; nothing fell on those that both have"})})
 		j.anew = true
-	case !j.g.same(j.cs.now().off.grid):
-		j.anew = true
+	case !j.g.same(j.cs.now().off.grid), j.noneFell:
+		j.anew = true // the same offset, over what went out
 	}
 }
 

@@ -62,9 +62,11 @@ func (n *Native) Append(b []byte) []byte {
 
 type nativeWriter []byte
 
-func (w *nativeWriter) uint(x uint64)   { *w = binary.AppendUvarint(*w, x) }
-func (w *nativeWriter) int(x int64)     { *w = binary.AppendVarint(*w, x) }
-func (w *nativeWriter) float(x float64) { *w = binary.LittleEndian.AppendUint64(*w, math.Float64bits(x)) }
+func (w *nativeWriter) uint(x uint64) { *w = binary.AppendUvarint(*w, x) }
+func (w *nativeWriter) int(x int64)   { *w = binary.AppendVarint(*w, x) }
+func (w *nativeWriter) float(x float64) {
+	*w = binary.LittleEndian.AppendUint64(*w, math.Float64bits(x))
+}
 
 func (w *nativeWriter) flags(set ...bool) {
 	var b byte
@@ -227,7 +229,7 @@ func (r *nativeReader) native(n *Native) {
 	if math.Float64bits(n.last.Sum) != math.Float64bits(last.sum) {
 		n.last.Sum = last.sum
 	}
-	if !n.sound(&n.last) {
+	if !n.sound(&n.last) || count != n.c.Raw {
 		r.fail("has a last sample that is not valid")
 		return
 	}
@@ -254,28 +256,43 @@ func (r *nativeReader) theCase(last *cells) *nativeCase {
 		f := r.byte()
 		e.folded, e.free, e.hint = f&1 != 0, f&2 != 0, f&4 != 0
 		e.off, e.floor, e.count = r.cells(), r.cells(), r.finite()
-		if !e.free {
-			r.alike(last, &e.off, &e.floor)
-		}
 		cs.epochs = append(cs.epochs, e)
 	}
 	for range r.many(maxDebts, 20) {
-		cs.debts = append(cs.debts, r.debt(last))
+		cs.debts = append(cs.debts, r.debt())
 	}
-	cs.fold = r.debt(last)
+	cs.fold = r.debt()
+	if r.err != nil {
+		return nil
+	}
+	for i := range cs.epochs {
+		if e := &cs.epochs[i]; !e.free {
+			r.alike(last, e.off.grid, &e.floor)
+		}
+	}
+	now := cs.now()
+	for i := range cs.debts {
+		r.alike(last, now.off.grid, &cs.debts[i].amount, &cs.debts[i].before)
+	}
+	if cs.fold.age > 0 {
+		r.alike(last, now.off.grid, &cs.fold.amount, &cs.fold.before)
+	}
+	if now.free && (cs.fold.age > 0 || len(cs.debts) > 0) {
+		r.fail("has debts without an offset")
+	}
 	return cs
 }
 
-// alike: exponential and custom buckets do not go together, nor negative buckets with custom ones.
-func (r *nativeReader) alike(last *cells, list ...*cells) {
+// alike: what is added up is on the same grid, and exponential and custom buckets do not go together.
+func (r *nativeReader) alike(last *cells, g grid, list ...*cells) {
 	for _, c := range list {
-		if c.grid.custom() != last.grid.custom() {
-			r.fail("mixes exponential and custom buckets")
+		if !c.grid.same(g) || g.custom() != last.grid.custom() {
+			r.fail("mixes layouts")
 		}
 	}
 }
 
-func (r *nativeReader) debt(last *cells) nativeDebt {
+func (r *nativeReader) debt() nativeDebt {
 	d := nativeDebt{debt: debt{t: r.int(), prev: r.int()}}
 	f := r.byte()
 	d.open, d.gap, d.age = f&1 != 0, f&2 != 0, r.byte()
@@ -283,9 +300,6 @@ func (r *nativeReader) debt(last *cells) nativeDebt {
 		*x = r.float()
 	}
 	d.amount, d.before = r.cells(), r.cells()
-	if len(d.amount.list)+len(d.before.list) > 0 || d.age > 0 {
-		r.alike(last, &d.amount, &d.before)
-	}
 	return d
 }
 

@@ -75,12 +75,21 @@ func MeasureHistogram(ctx context.Context, class HistClass, s Settings) (HistRow
 		row.Worst = max(row.Worst, seed.Pawl)
 		row.Seeds = append(row.Seeds, seed.Pawl)
 	}
-	limit := class.Reach
+	limit := row.Limit(1)
 	if class.OverPromQL > 0 {
 		limit = min(limit, row.Mean.PromQL+class.OverPromQL)
 	}
 	row.Within = row.Mean.Pawl <= limit && row.Mean.Steps == 0 && row.Bent == 0 && row.Ratio <= 1 && (!class.HandsOff || row.Mean.Changed == 0)
 	return row, nil
+}
+
+// aboveFloor is what windows and extrapolation may add to the floor, which is taken over whole traces.
+const aboveFloor = 1.1
+
+// Limit is what the mean error may be: the reach, or the floor where that is
+// above it, for no relay can know more.
+func (r *HistRow) Limit(margin float64) float64 {
+	return max(margin*r.Reach, aboveFloor*r.Floor)
 }
 
 // histogram measures one trace: over all buckets, and _count.
@@ -301,4 +310,3 @@ func (r *histRelay) put(part, frame int, v float64) {
 		f.Sum = v
 	}
 }
-

@@ -30,8 +30,8 @@ func TestHistogramTable(t *testing.T) {
 			for _, p := range row.Traces {
 				t.Logf("  %s: PromQL %.4g, pawl %.4g", p.Name, p.Mean.PromQL, p.Mean.Pawl)
 			}
-			if row.Mean.Pawl > margin*row.Reach {
-				t.Errorf("error %.4g is beyond %v times the reach of %.4g", row.Mean.Pawl, margin, row.Reach)
+			if row.Mean.Pawl > row.Limit(margin) {
+				t.Errorf("error %.4g is beyond %v times the reach of %.4g, and the floor of %.4g", row.Mean.Pawl, margin, row.Reach, row.Floor)
 			}
 			if row.Mean.Steps != 0 || row.Bent != 0 || row.Ratio > 1 {
 				t.Errorf("%d steps downwards, %d timestamps not cumulative, ratio %v", row.Mean.Steps, row.Bent, row.Ratio)

@@ -18,6 +18,14 @@ func (b *Batch) Label(i int, name string) []byte {
 	return nil
 }
 
+// EachLabel calls fn for the labels of series i that are not empty, in the
+// order in which they came. Name and value alias Message.
+func (b *Batch) EachLabel(i int, fn func(name, value []byte)) {
+	for it := b.iterate(i); it.next(); {
+		fn(it.name, it.value)
+	}
+}
+
 // Labels returns the labels of series i, sorted, without those that are empty. It allocates.
 func (b *Batch) Labels(i int) labels.Labels {
 	sb := labels.NewScratchBuilder(16)

@@ -2,9 +2,9 @@ package sequence
 
 import (
 	"bytes"
-	"fmt"
 	"strconv"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"pawl/pkg/config"
@@ -63,6 +63,7 @@ type classifier struct {
 	policies []correct.Policy // policies[0] is the default
 	families map[string]family
 	changed  map[string]struct{} // families to be written with the next checkpoint
+	key      []byte              // scratch
 	gen      uint32              // moves when anything moved that a decision rests on
 }
 
@@ -110,14 +111,29 @@ type decision struct {
 
 // decide looks at series i of a batch.
 func (c *classifier) decide(b *rewrite.Batch, i int) decision {
-	return c.decideBy(b.Tenant, b.Series[i].Type, labelsOf{name: b.Name(i), le: b.Label(i, "le"), quantile: b.Label(i, "quantile"),
-		all: func() labels.Labels { return b.Labels(i) }})
+	return c.decideBy(b.Tenant, b.Series[i].Type, look(b, i))
 }
 
 // labelsOf are the labels that a decision looks at.
 type labelsOf struct {
 	name, le, quantile []byte
 	all                func() labels.Labels
+}
+
+// look finds what a decision looks at in one walk over the labels.
+func look(b *rewrite.Batch, i int) labelsOf {
+	l := labelsOf{all: func() labels.Labels { return b.Labels(i) }}
+	b.EachLabel(i, func(name, value []byte) {
+		switch string(name) {
+		case model.MetricNameLabel:
+			l.name = value
+		case "le":
+			l.le = value
+		case "quantile":
+			l.quantile = value
+		}
+	})
+	return l
 }
 
 func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l labelsOf) decision {
@@ -149,9 +165,9 @@ func (c *classifier) place(tenant string, l labelsOf, d *decision) {
 		le, err := strconv.ParseFloat(string(l.le), 64)
 		d.part, d.role, d.le = l.le != nil && err == nil, correct.RoleBucket, le
 	case "_count":
-		d.part, d.role = c.families[familyKey(tenant, base)].parted(), correct.RoleCount
+		d.part, d.role = c.family(tenant, base).parted(), correct.RoleCount
 	case "_sum":
-		d.part, d.role = c.families[familyKey(tenant, base)].parted(), correct.RoleSum
+		d.part, d.role = c.family(tenant, base).parted(), correct.RoleSum
 	}
 	d.base = string(base)
 }
@@ -161,10 +177,10 @@ func (c *classifier) auto(tenant string, told rewrite.MetricType, l labelsOf) (c
 	name := l.name
 	base, suffix := split(name)
 	if told == typeUnknown {
-		told = c.families[familyKey(tenant, name)].typeIs()
+		told = c.family(tenant, name).typeIs()
 	}
 	if told == typeUnknown && suffix != "" {
-		told = c.families[familyKey(tenant, base)].typeIs()
+		told = c.family(tenant, base).typeIs()
 	}
 	switch told {
 	case typeCounter:
@@ -182,7 +198,7 @@ func (c *classifier) auto(tenant string, told rewrite.MetricType, l labelsOf) (c
 	case "_bucket":
 		return l.le != nil, "name"
 	case "_count", "_sum":
-		f := c.families[familyKey(tenant, base)]
+		f := c.family(tenant, base)
 		return f.Buckets || f.Summary, "name"
 	}
 	return false, "none"
@@ -201,11 +217,11 @@ func split(name []byte) (base []byte, suffix string) {
 // notice learns from a series seen for the first time that its family has
 // buckets or quantiles, which makes counters of its _count and _sum.
 func (c *classifier) notice(b *rewrite.Batch, i int) {
-	name := b.Name(i)
-	if base, suffix := split(name); suffix == "_bucket" && b.Label(i, "le") != nil {
-		c.update(familyKey(b.Tenant, base), func(f *family) { f.Buckets = true })
-	} else if suffix == "" && b.Label(i, "quantile") != nil {
-		c.update(familyKey(b.Tenant, name), func(f *family) { f.Summary = true })
+	l := look(b, i)
+	if base, suffix := split(l.name); suffix == "_bucket" && l.le != nil {
+		c.update(b.Tenant, base, func(f *family) { f.Buckets = true })
+	} else if suffix == "" && l.quantile != nil {
+		c.update(b.Tenant, l.name, func(f *family) { f.Summary = true })
 	}
 }
 
@@ -215,7 +231,7 @@ func (c *classifier) learn(tenant string, metadata []rewrite.Metadata) {
 		if m.Type == typeUnknown {
 			continue
 		}
-		c.update(familyKey(tenant, []byte(m.Family)), func(f *family) {
+		c.update(tenant, []byte(m.Family), func(f *family) {
 			if f.Type != m.Type {
 				f.Changes = min(f.Changes+1, maxTypeChanges+1)
 			}
@@ -224,18 +240,23 @@ func (c *classifier) learn(tenant string, metadata []rewrite.Metadata) {
 	}
 }
 
-func (c *classifier) update(key string, change func(*family)) {
-	was := c.families[key]
+func (c *classifier) update(tenant string, name []byte, change func(*family)) {
+	was := c.family(tenant, name)
 	now := was
 	change(&now)
 	if now.Changes > maxTypeChanges {
 		now.Type = was.Type // it would turn over for ever, and with it the generation
 	}
 	if now != was {
+		key := string(c.key)
 		c.families[key] = now
 		c.changed[key] = struct{}{}
 		c.gen++
 	}
 }
 
-func familyKey(tenant string, name []byte) string { return fmt.Sprintf("%s\x00%s", tenant, name) }
+// family is what is known of a family; it leaves its key in c.key.
+func (c *classifier) family(tenant string, name []byte) family {
+	c.key = append(append(append(c.key[:0], tenant...), 0), name...)
+	return c.families[string(c.key)]
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -180,8 +179,8 @@ func (s *Sequencer) identities(ctx context.Context, after *rewrite.Key, fn func(
 	young = slices.CompactFunc(young, func(a, b fresh) bool { return a.key == b.key })
 	young = slices.DeleteFunc(young, func(f fresh) bool { return from != nil && bytes.Compare(appendKey(nil, f.key), from) <= 0 })
 	give := func(k rewrite.Key, v []byte) (bool, error) {
-		var id identity
-		if err := json.Unmarshal(v, &id); err != nil {
+		id, err := decodeIdentity(v)
+		if err != nil {
 			return false, fmt.Errorf("labels of series %016x%016x: %w", k.Hi, k.Lo, err)
 		}
 		return fn(k, id)
@@ -293,7 +292,7 @@ func Matches(ms []*labels.Matcher, ls labels.Labels) bool {
 }
 
 // identityOf is who a series is: met since the last checkpoint, or in it.
-func (w *writer) identityOf(k rewrite.Key) (id identity) {
+func (w *writer) identityOf(k rewrite.Key) identity {
 	v, ok := w.labels[k]
 	if !ok && w.draft != nil {
 		v, ok = w.draft.labels[k]
@@ -304,8 +303,9 @@ func (w *writer) identityOf(k rewrite.Key) (id identity) {
 			panic(fmt.Sprintf("BUG: series %s is known and its labels are not: %v", FormatKey(k), err))
 		}
 	}
-	if err := json.Unmarshal(v, &id); err != nil {
-		panic(fmt.Sprintf("BUG: the labels of series %s do not unmarshal: %v", FormatKey(k), err))
+	id, err := decodeIdentity(v)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: the labels of series %s do not decode: %v", FormatKey(k), err))
 	}
 	return id
 }

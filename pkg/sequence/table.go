@@ -13,6 +13,7 @@ type series struct {
 	counter uint32 // its place among the counters + 1; 0: it has none
 	seen    uint32 // journal time of its last sample, s
 	gen     uint32 // the generation of rules and metadata that decided its kind
+	next    uint32 // the place of the series that came after it the last time
 	policy  uint16 // its place among the rules' policies
 	told    rewrite.MetricType
 	flags   flags
@@ -44,6 +45,7 @@ type table struct {
 	counters arena[correct.Counter]
 	troubles map[uint32]*trouble
 	index    index
+	before   uint32   // the place that was found last; a batch's layout repeats from scrape to scrape
 	free     []uint32 // places of forgotten series
 	spare    []uint32 // places of forgotten counters
 	dirty    []uint32
@@ -57,6 +59,34 @@ func newTable() *table {
 // find is the place of a series.
 func (t *table) find(k rewrite.Key) (uint32, bool) {
 	return t.index.find(k, &t.series)
+}
+
+// follow is find for the series of a batch in their order: the one after this
+// is probably the one that came after it the last time. Places are given in
+// the order of first sight, so a right guess reads memory in order, while the
+// index is a miss of the cache for every series.
+func (t *table) follow(k rewrite.Key) (uint32, bool) {
+	if t.before >= t.series.n {
+		return t.index.find(k, &t.series)
+	}
+	was := t.series.at(t.before)
+	if id := was.next; id < t.series.n && t.series.at(id).key == k && t.series.at(id).flags&isFree == 0 {
+		t.before = id
+		return id, true
+	}
+	id, known := t.index.find(k, &t.series)
+	if known {
+		was.next, t.before = id, id
+	}
+	return id, known
+}
+
+// met notes that a batch showed a new series at a place.
+func (t *table) met(id uint32) {
+	if t.before < t.series.n {
+		t.series.at(t.before).next = id
+	}
+	t.before = id
 }
 
 // add makes a place for a series that has none.
@@ -137,13 +167,23 @@ func (a *arena[T]) grow() uint32 {
 }
 
 // index finds a series' place by its key: open addressing with linear
-// probing. The key is a hash already, so its low bits are the slot.
+// probing. The key is a hash already: its low bits are the slot, and some of
+// its high bits stand in the slot, so that a probe leaves the slots only for
+// the series that it looks for.
 type index struct {
-	slots []uint32 // place + 1; 0 empty
+	slots []slot // place + 1; 0 empty
 	used  int
 }
 
-func newIndex() index { return index{slots: make([]uint32, 1<<10)} }
+// slot is the key's tag above the place + 1, 0 when empty.
+type slot uint64
+
+func slotOf(k rewrite.Key, id uint32) slot { return slot(k.Hi&^(1<<32-1)) | slot(id+1) }
+
+func (s slot) place() uint32           { return uint32(s) - 1 }
+func (s slot) fits(k rewrite.Key) bool { return uint64(s)>>32 == k.Hi>>32 }
+
+func newIndex() index { return index{slots: make([]slot, 1<<10)} }
 
 func (x *index) find(k rewrite.Key, s *arena[series]) (uint32, bool) {
 	mask := uint64(len(x.slots) - 1)
@@ -152,8 +192,8 @@ func (x *index) find(k rewrite.Key, s *arena[series]) (uint32, bool) {
 		if p == 0 {
 			return 0, false
 		}
-		if s.at(p-1).key == k {
-			return p - 1, true
+		if p.fits(k) && s.at(p.place()).key == k {
+			return p.place(), true
 		}
 	}
 }
@@ -161,18 +201,18 @@ func (x *index) find(k rewrite.Key, s *arena[series]) (uint32, bool) {
 func (x *index) add(k rewrite.Key, id uint32, s *arena[series]) {
 	if (x.used+1)*4 > len(x.slots)*3 {
 		old := x.slots
-		x.slots = make([]uint32, 2*len(old))
+		x.slots = make([]slot, 2*len(old))
 		for _, p := range old {
 			if p != 0 {
-				x.put(s.at(p-1).key, p)
+				x.put(s.at(p.place()).key, p)
 			}
 		}
 	}
-	x.put(k, id+1)
+	x.put(k, slotOf(k, id))
 	x.used++
 }
 
-func (x *index) put(k rewrite.Key, p uint32) {
+func (x *index) put(k rewrite.Key, p slot) {
 	mask := uint64(len(x.slots) - 1)
 	i := k.Lo & mask
 	for x.slots[i] != 0 {
@@ -190,14 +230,14 @@ func (x *index) remove(k rewrite.Key, s *arena[series]) {
 		if p == 0 {
 			return
 		}
-		if s.at(p-1).key == k {
+		if p.fits(k) && s.at(p.place()).key == k {
 			break
 		}
 		i = (i + 1) & mask
 	}
 	x.used--
 	for j := (i + 1) & mask; x.slots[j] != 0; j = (j + 1) & mask {
-		home := s.at(x.slots[j]-1).key.Lo & mask
+		home := s.at(x.slots[j].place()).key.Lo & mask
 		if (j-home)&mask >= (j-i)&mask {
 			x.slots[i] = x.slots[j]
 			i = j

@@ -2,7 +2,6 @@ package sequence
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -37,6 +36,7 @@ type writer struct {
 	joinMS   int64                  // correct.join_wait
 	observe  bool                   // correct.mode: decide and record, forward untouched
 	labels   map[rewrite.Key][]byte // identities that no good checkpoint holds yet
+	slab     slab                   // where labels' values are
 	history  []Entry                // corrections since the last draft
 	gone     []rewrite.Key          // forgotten since the last draft
 	draft    *draft                 // the checkpoint under way
@@ -197,9 +197,10 @@ func (w *writer) apply(r *Request) (after uint64) {
 	w.class.learn(b.Tenant, b.Metadata)
 	for i := range b.Series {
 		sr := &b.Series[i]
-		id, known := w.table.find(sr.Key)
+		id, known := w.table.follow(sr.Key)
 		if !known {
 			id = w.meet(b, i)
+			w.table.met(id)
 			after = max(after, w.forgotten)
 		}
 		s := w.table.series.at(id)
@@ -254,7 +255,7 @@ func (w *writer) applyPart(b *rewrite.Batch, i int, s *series) {
 func (w *writer) meet(b *rewrite.Batch, i int) uint32 {
 	w.class.notice(b, i)
 	k := b.Series[i].Key
-	w.labels[k] = encodeIdentity(b.Tenant, b.Labels(i))
+	w.labels[k] = w.slab.put(func(dst []byte) []byte { return appendIdentity(dst, b, i) })
 	return w.table.add(k)
 }
 
@@ -267,7 +268,7 @@ func (w *writer) decide(b *rewrite.Batch, i int, s *series) {
 		return
 	}
 	s.flags |= isCounter
-	if d.part {
+	if d.part && s.flags&(isPart|isTroubled) == 0 {
 		w.join(b.Tenant, s, d, b.Labels(i))
 	}
 }
@@ -408,18 +409,4 @@ func (w *writer) ask(ctx context.Context, fn func()) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// identity is who a series is, as it is kept on disk.
-type identity struct {
-	Tenant string        `json:"tenant,omitempty"`
-	Labels labels.Labels `json:"labels"`
-}
-
-func encodeIdentity(tenant string, ls labels.Labels) []byte {
-	v, err := json.Marshal(identity{tenant, ls})
-	if err != nil {
-		panic("BUG: labels do not marshal: " + err.Error())
-	}
-	return v
 }

@@ -73,7 +73,10 @@ func (a admin) Series(ctx context.Context, q api.SeriesQuery) (found []api.Serie
 
 func seriesOf(s sequence.SeriesInfo) api.Series {
 	typ := "untouched" // gauges, and what nobody says anything about
-	if s.Counter {
+	switch {
+	case s.Native:
+		typ = "native_histogram"
+	case s.Counter:
 		typ = "counter"
 	}
 	out := api.Series{Labels: s.Labels.Map(), Tenant: s.Tenant, Type: typ, TypeSource: s.Source, Corrections: s.Counts}

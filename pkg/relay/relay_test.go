@@ -68,6 +68,9 @@ func newRecorder(t *testing.T) *recorder {
 			if len(ts.Labels) > 1 && ts.Labels[1].Name == "le" {
 				name += " " + ts.Labels[1].Value
 			}
+			for _, h := range ts.Histograms { // by its count
+				r.series[name] = append(r.series[name], point{h.Timestamp, math.Float64bits(float64(h.GetCountInt()) + h.GetCountFloat())})
+			}
 			for _, s := range ts.Samples {
 				r.series[name] = append(r.series[name], point{s.Timestamp, math.Float64bits(s.Value)})
 			}

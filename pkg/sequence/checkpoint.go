@@ -49,6 +49,7 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 	d := &draft{seq: last, labels: w.labels, history: w.history, gone: w.gone}
 	w.encodeSeries(d)
 	w.encodeGroups(d)
+	w.encodeNatives(d)
 	for k, v := range w.labels {
 		d.put(store.PrefixLabels, appendKey(nil, k), v)
 	}
@@ -67,6 +68,7 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 	for _, k := range w.gone {
 		if _, back := w.table.find(k); !back {
 			d.delete(store.PrefixSeries, appendKey(nil, k))
+			d.delete(store.PrefixNative, appendKey(nil, k))
 			d.delete(store.PrefixLabels, appendKey(nil, k))
 		}
 	}
@@ -330,7 +332,10 @@ func (w *writer) load() error {
 	if err != nil {
 		return err
 	}
-	return w.loadGroups()
+	if err := w.loadGroups(); err != nil {
+		return err
+	}
+	return w.loadNatives()
 }
 
 // keyLen is the length of a series' key on disk, bytes.

@@ -103,6 +103,8 @@ type decision struct {
 	policy  uint16
 	source  string // rule, metadata, name, none
 
+	gauge bool // said to be one, by a rule or by metadata
+
 	part bool // of a histogram, or of a summary
 	role correct.Role
 	le   float64 // of a bucket
@@ -151,6 +153,7 @@ func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l labelsOf
 	if typ == config.TypeAuto {
 		d.counter, d.source = c.auto(tenant, told, l)
 	}
+	d.gauge = !d.counter && (d.source == "rule" || d.source == "metadata" && c.saysGauge(tenant, told, l.name))
 	if d.counter {
 		c.place(tenant, l, &d)
 	}
@@ -202,6 +205,15 @@ func (c *classifier) auto(tenant string, told rewrite.MetricType, l labelsOf) (c
 		return f.Buckets || f.Summary, "name"
 	}
 	return false, "none"
+}
+
+// saysGauge tells whether metadata calls a family with this very name a gauge
+// or a gauge histogram.
+func (c *classifier) saysGauge(tenant string, told rewrite.MetricType, name []byte) bool {
+	if told == typeUnknown {
+		told = c.family(tenant, name).typeIs()
+	}
+	return told == typeGauge || told == typeGaugeHistogram
 }
 
 // split takes a name apart at the suffixes that mean something.

@@ -39,6 +39,7 @@ type SeriesInfo struct {
 	Tenant    string
 	Labels    labels.Labels
 	Counter   bool
+	Native    bool   // of native histograms; the values below are their counts
 	Source    string // who said what it is: rule, metadata, name, none
 	Known     bool   // the fields below have been seen since the state began
 	T         int64  // last timestamp, ms
@@ -96,6 +97,11 @@ func (w *writer) describe(infos []SeriesInfo) {
 		d := w.class.decideBy(in.Tenant, s.told, labelsOf{name: []byte(in.Labels.Get("__name__")),
 			le: value(in.Labels, "le"), quantile: value(in.Labels, "quantile"), all: func() labels.Labels { return in.Labels }})
 		in.Counter, in.Source, in.LastSeenS = d.counter, d.source, int64(s.seen)
+		if n := w.natives.all[id]; n != nil {
+			in.Native = true
+			w.describeNative(in, n)
+			continue
+		}
 		if s.counter == 0 {
 			continue
 		}

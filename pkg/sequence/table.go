@@ -27,6 +27,7 @@ const (
 	isDirty                      // changed since the last draft of a checkpoint
 	isTroubled                   // has an entry in table.troubles
 	isFree                       // forgotten; the place is to be used again
+	isGauge                      // said to be a gauge: its native histograms pass
 	isPart                       // is part of a histogram: counter is the place of its group + 1
 )
 

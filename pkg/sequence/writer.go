@@ -28,6 +28,7 @@ type writer struct {
 
 	table    *table
 	groups   *groups
+	natives  *natives
 	class    *classifier
 	rules    []byte                 // the rules in force, as the journal holds them
 	next     uint64                 // the record to be applied next
@@ -65,7 +66,7 @@ type writer struct {
 func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 	w := &writer{
 		out: o.Out, mark: o.Mark, state: o.State, journal: o.Journal, log: o.Logger, metrics: m,
-		table: newTable(), groups: newGroups(), class: newClassifier(), next: good.Seq + 1,
+		table: newTable(), groups: newGroups(), natives: newNatives(), class: newClassifier(), next: good.Seq + 1,
 		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), joinMS: time.Duration(o.Correct.JoinWait).Milliseconds(), labels: map[rewrite.Key][]byte{},
 		asks: make(chan func()), stopped: make(chan struct{}), checkpointNow: make(chan struct{}, 1), checkpointed: make(chan error, 1),
 		every: o.CheckpointEvery, oldEnd: o.Journal.End(), delivered: o.Delivered, lastGood: time.Now(),
@@ -214,6 +215,9 @@ func (w *writer) apply(r *Request) (after uint64) {
 		if s.gen != w.class.gen || sr.Type != typeUnknown && sr.Type != s.told {
 			w.decide(b, i, s)
 		}
+		if sr.H1 > sr.H0 && s.flags&isGauge == 0 {
+			w.applyNative(b, i, id, s)
+		}
 		if s.flags&isCounter == 0 {
 			continue
 		}
@@ -263,8 +267,11 @@ func (w *writer) meet(b *rewrite.Batch, i int) uint32 {
 func (w *writer) decide(b *rewrite.Batch, i int, s *series) {
 	d := w.class.decide(b, i)
 	s.gen, s.told, s.policy = w.class.gen, b.Series[i].Type, d.policy
+	s.flags &^= isCounter | isGauge
+	if d.gauge {
+		s.flags |= isGauge
+	}
 	if !d.counter {
-		s.flags &^= isCounter
 		return
 	}
 	s.flags |= isCounter
@@ -276,6 +283,9 @@ func (w *writer) decide(b *rewrite.Batch, i int, s *series) {
 // outlived drops what was remembered of a series that was away for longer
 // than correct.forget_after.
 func (w *writer) outlived(id uint32, s *series) {
+	if w.natives.all[id] != nil {
+		w.natives.renew(id)
+	}
 	if s.flags&isPart != 0 {
 		w.dissolve(s.counter - 1)
 		return
@@ -371,6 +381,9 @@ func (w *writer) startAnew() {
 		w.outlived(id, s)
 		w.table.touch(id, s)
 	}
+	for id := range w.natives.all {
+		w.natives.renew(id)
+	}
 }
 
 // forgetAll drops the series whose keys a KindForget record holds.
@@ -392,6 +405,7 @@ func (w *writer) forget(id uint32) {
 	if s.flags&isPart != 0 {
 		w.dissolve(s.counter - 1)
 	}
+	delete(w.natives.all, id)
 	delete(w.labels, s.key)
 	w.gone = append(w.gone, s.key)
 	w.table.forget(id)

@@ -18,6 +18,7 @@ const (
 	PrefixLabels     = 'l' // 16 bytes of series key
 	PrefixCorrection = 'c' // 8 bytes seq, 4 bytes index, big endian, so that key order is journal order
 	PrefixHistogram  = 'h' // 16 bytes of the key that a histogram's parts share
+	PrefixNative     = 'n' // 16 bytes of series key
 	PrefixFamily     = 'f'
 	PrefixMeta       = 'm'
 )

@@ -13,7 +13,7 @@ BENCH     ?= .
 STEPS := lint race check-deploy vuln-if-reachable e2e e2e-thanos
 
 .PHONY: help build test unit race lint vuln vuln-if-reachable check-deploy e2e e2e-thanos \
-        bench fuzz demo tools tools-thanos clean distclean
+        bench accuracy fuzz demo tools tools-thanos clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -58,6 +58,9 @@ ifdef MICRO
 else
 	go run ./internal/bench/cmd --relay=./relay $(if $(LONG),--long --json=docs/performance.json --plots=docs/img) $(if $(OTHER),--other='$(OTHER)') $(BENCHFLAGS)
 endif
+
+accuracy: ## how far from the truth, by class, in Prometheus' own PromQL: 20 seeds of 10 h (SEED=1)
+	go run ./internal/accuracy/cmd -seed $(or $(SEED),1) -seeds 20 -hours 10
 
 fuzz: ## every fuzzer for FUZZTIME each (10s)
 	tools/fuzz.sh $(FUZZTIME)

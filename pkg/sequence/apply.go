@@ -1,0 +1,153 @@
+package sequence
+
+import (
+	"github.com/prometheus/prometheus/model/labels"
+
+	"pawl/pkg/correct"
+	"pawl/pkg/rewrite"
+)
+
+// apply corrects one batch in place and returns the last earlier batch that
+// it shares a series with. The loop is the healthy sample's whole way: find
+// its series, let pkg/correct see that it grew, next.
+func (w *writer) apply(r *Request) (after uint64) {
+	b := &r.Batch
+	now := uint32(w.clock / 1000)
+	w.class.learn(b.Tenant, b.Metadata)
+	for i := range b.Series {
+		sr := &b.Series[i]
+		id, known := w.table.follow(sr.Key)
+		if !known {
+			id = w.meet(b, i)
+			w.table.met(id)
+			after = max(after, w.forgotten)
+		}
+		s := w.table.series.at(id)
+		if known && int64(now-s.seen)*1000 > w.forgetMS && s.seen != 0 {
+			w.outlived(id, s)
+		}
+		if s.last != r.seq { // else the same series twice in one request
+			after = max(after, s.last)
+		}
+		s.last, s.seen = r.seq, now
+		if s.gen != w.class.gen || sr.Type != typeUnknown && sr.Type != s.told {
+			w.decide(b, i, s)
+		}
+		if sr.H1 > sr.H0 && s.flags&isGauge == 0 {
+			w.applyNative(b, i, id, s)
+		}
+		if s.flags&isCounter == 0 {
+			continue
+		}
+		if s.flags&isPart != 0 {
+			w.applyPart(b, i, s)
+			continue
+		}
+		w.table.touch(id, s)
+		c := w.table.counterOf(s)
+		for j := sr.S0; j < sr.S1; j++ {
+			sample := correct.Sample{T: b.Samples[j].T, V: b.Samples[j].V, ST: b.Samples[j].ST}
+			if s.flags&isTroubled == 0 && c.Healthy(sample) {
+				continue
+			}
+			w.correct(b, i, int(j), id, s, c, sample)
+		}
+	}
+	w.park(b)
+	w.metrics.applied(b)
+	return after
+}
+
+// applyPart does the same for a series that is part of a histogram.
+func (w *writer) applyPart(b *rewrite.Batch, i int, s *series) {
+	gid := s.counter - 1
+	g := w.groups.all[gid]
+	if !g.dirty {
+		w.groups.touch(gid)
+	}
+	for j := b.Series[i].S0; j < b.Series[i].S1; j++ {
+		sample := correct.Sample{T: b.Samples[j].T, V: b.Samples[j].V, ST: b.Samples[j].ST}
+		if !g.histogram.Healthy(int(s.part), sample) {
+			w.offer(b, i, int(j), s, g, sample)
+		}
+	}
+}
+
+// meet makes the acquaintance of a series.
+func (w *writer) meet(b *rewrite.Batch, i int) uint32 {
+	w.class.notice(b, i)
+	k := b.Series[i].Key
+	w.labels[k] = w.slab.put(func(dst []byte) []byte { return appendIdentity(dst, b, i) })
+	return w.table.add(k)
+}
+
+// decide settles whether a series is a counter, by all that is known now.
+func (w *writer) decide(b *rewrite.Batch, i int, s *series) {
+	d := w.class.decide(b, i)
+	s.gen, s.told, s.policy = w.class.gen, b.Series[i].Type, d.policy
+	s.flags &^= isCounter | isGauge
+	if d.gauge {
+		s.flags |= isGauge
+	}
+	if !d.counter {
+		return
+	}
+	s.flags |= isCounter
+	if d.part && s.flags&(isPart|isTroubled) == 0 {
+		w.join(b.Tenant, s, d, b.Labels(i))
+	}
+}
+
+// correct is the way of a sample that is not plainly healthy.
+func (w *writer) correct(b *rewrite.Batch, i, j int, id uint32, s *series, c *correct.Counter, sample correct.Sample) {
+	tr := w.table.troubles[id]
+	var rest *correct.Case
+	if tr != nil {
+		rest = tr.rest
+	}
+	rest, out := c.Apply(rest, w.class.policies[s.policy], sample)
+	if tr == nil && (rest != nil || len(out.Corrections) > 0) {
+		tr = &trouble{}
+		w.table.troubles[id] = tr
+		s.flags |= isTroubled
+	}
+	if tr != nil {
+		tr.rest = rest
+	}
+	var counts *[kindSlots]uint32
+	if tr != nil {
+		counts = &tr.counts
+	}
+	w.outcome(b, i, j, sample, out, counts)
+}
+
+// outcome does with a sample of the batch at hand what was decided.
+func (w *writer) outcome(b *rewrite.Batch, i, j int, sample correct.Sample, out correct.Outcome, counts *[kindSlots]uint32) {
+	switch {
+	case w.observe: // decided and recorded, forwarded as it came
+	case out.Drop:
+		b.Drop(j)
+		w.metrics.dropped.Inc()
+	default:
+		if !sameBits(out.V, sample.V) {
+			b.SetValue(j, out.V)
+			w.metrics.changed.Inc()
+		}
+		if out.ST != sample.ST {
+			b.SetStart(j, out.ST)
+		}
+	}
+	if len(out.Corrections) > 0 {
+		w.record(b.Tenant, b.Labels(i), out.Corrections, counts)
+	}
+}
+
+// record writes corrections into the log.
+func (w *writer) record(tenant string, ls labels.Labels, corrections []correct.Correction, counts *[kindSlots]uint32) {
+	for _, c := range corrections {
+		counts[c.Kind]++
+		w.metrics.correction(c)
+		w.history = append(w.history, newEntry(Place{w.next - 1, w.nth}, tenant, ls, w.clock, c))
+		w.nth++
+	}
+}

@@ -1,0 +1,63 @@
+package sequence
+
+import "pawl/pkg/correct"
+
+// outlived drops what was remembered of a series that was away for longer
+// than correct.forget_after.
+func (w *writer) outlived(id uint32, s *series) {
+	if w.natives.all[id] != nil {
+		w.natives.renew(id)
+	}
+	if s.flags&isPart != 0 {
+		w.dissolve(s.counter - 1)
+		return
+	}
+	if s.counter != 0 {
+		*w.table.counters.at(s.counter - 1) = correct.Counter{}
+	}
+	delete(w.table.troubles, id)
+	s.flags &^= isTroubled
+}
+
+// startAnew drops every offset: the upstream has had raw values so far, and
+// the first corrected one must follow on from them.
+func (w *writer) startAnew() {
+	for gid, g := range w.groups.all {
+		if g != nil {
+			w.dissolve(uint32(gid))
+		}
+	}
+	for id := range w.table.troubles {
+		s := w.table.series.at(id)
+		w.outlived(id, s)
+		w.table.touch(id, s)
+	}
+	for id := range w.natives.all {
+		w.natives.renew(id)
+	}
+}
+
+// forgetAll drops the series whose keys a KindForget record holds.
+func (w *writer) forgetAll(payload []byte) {
+	for len(payload) >= keyLen {
+		k := decodeKey(payload)
+		payload = payload[keyLen:]
+		if id, ok := w.table.find(k); ok {
+			w.forget(id)
+		}
+	}
+	w.forgotten = w.next - 1
+}
+
+// forget drops what is known of a series. A histogram of which one part is
+// forgotten starts anew as a whole.
+func (w *writer) forget(id uint32) {
+	s := w.table.series.at(id)
+	if s.flags&isPart != 0 {
+		w.dissolve(s.counter - 1)
+	}
+	delete(w.natives.all, id)
+	delete(w.labels, s.key)
+	w.gone = append(w.gone, s.key)
+	w.table.forget(id)
+}

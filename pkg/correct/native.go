@@ -16,8 +16,8 @@ import (
 //   - Buckets are compared on the finest layout that both samples can be expressed
 //     on, and what goes out is on the coarsest that went out so far while anything is
 //     corrected: a finer one would be a reset to every reader.
-//   - What goes out is max(raw + offset, what went out before), bucket by bucket,
-//     of the epoch in force; the count is their sum. With Fold no bucket ever decreases.
+//   - What goes out is raw + offset of the epoch in force, held bucket by bucket at
+//     what went out before it; the count is their sum. With Fold no bucket ever decreases.
 //   - The counter-reset hint that goes out with a changed sample is CounterReset
 //     where a full reset is passed (PassResets), else unknown: its values show that there was none.
 //

@@ -1,8 +1,6 @@
 package correct
 
 import (
-	"math"
-
 	"github.com/prometheus/prometheus/model/histogram"
 )
 
@@ -17,7 +15,7 @@ type nativeCase struct {
 // nativeEpochs bounds how far back late and repeated samples get their old bits.
 const nativeEpochs = 16
 
-// nativeEpoch: samples at from and later go out as max(raw + off, floor), bucket by bucket.
+// nativeEpoch: samples at from and later go out as raw + off over floor (see over).
 type nativeEpoch struct {
 	from, prev int64   // ms; prev is the sample before from: nothing was seen in between
 	off, floor cells   // on the same grid
@@ -124,7 +122,34 @@ func (e *nativeEpoch) apply(x cells, negative bool) (cells, float64) {
 	if !negative && sum < floor.sum {
 		sum = floor.sum
 	}
-	out := zip(zip(x, off, plus), floor, math.Max)
+	out := over(zip(x, off, plus), floor)
 	out.sum = sum
 	return out, max(out.total(), e.count)
+}
+
+// over is due, held at floor in every bucket, and as a whole at no more than the larger
+// of both totals: while some buckets wait above what is due, because a drop that came
+// back had let them grow too early, others wait by as much below it, the lowest
+// first. So nothing is invented. As due grows, no bucket decreases: what bucket b
+// has above the floor is max(0, min(up_b, up_0+...+up_b - early)), and early only falls.
+func over(due, floor cells) cells {
+	early := 0.0
+	each(due, floor, func(_ int64, x, y float64) { early += lost(y, x) })
+	if early == 0 {
+		return due
+	}
+	out := cells{grid: due.grid, sum: due.sum, list: make([]cell, 0, len(due.list))}
+	up := 0.0
+	each(due, floor, func(at int64, x, y float64) {
+		n := max(x, y)
+		if x > y {
+			// Every operation rounds monotonically, so no last bit decreases either.
+			up += x - y
+			n = min(x, y+max(0, min(x-y, up-early)))
+		}
+		if n != 0 {
+			out.list = append(out.list, cell{at, n})
+		}
+	})
+	return out
 }

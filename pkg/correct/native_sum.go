@@ -11,7 +11,7 @@ func (j *nativeJudge) lose(impute bool) {
 	if impute && j.p.Impute && j.s.pace.known {
 		off = zip(off, j.usual(j.s.dt, &gone), plus)
 	}
-	out := zip(zip(j.x1, off, plus), j.held, math.Max)
+	out := over(zip(j.x1, off, plus), j.held)
 	off.sum = j.off.sum
 	if step, ok := j.sumStep(out); ok {
 		off.sum = j.held.sum + step - j.x1.sum
@@ -32,7 +32,7 @@ func (j *nativeJudge) sumAlone() {
 		j.note(Correction{Kind: KindNoise, Evidence: []Evidence{{Test: "sum", Text: "fell by its last bits"}}})
 		return
 	}
-	out := zip(zip(j.x1, j.off, plus), j.held, math.Max)
+	out := over(zip(j.x1, j.off, plus), j.held)
 	if step, ok := j.sumStep(out); ok {
 		j.off.sum = j.held.sum + step - j.x1.sum
 	}

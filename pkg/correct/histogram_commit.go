@@ -24,9 +24,7 @@ func (e *histJudge) commit() {
 		cs.holds, held = 0, false
 	}
 	outs := f.hold(due, e.gone())
-	moved := e.free
 	for k, i := range f.chain {
-		moved = moved || off[k] != cs.parts[i].off || outs[k] != due[k]
 		e.settle(i, off[k], due[k], outs[k])
 	}
 	e.follow(off, due, outs)
@@ -37,9 +35,20 @@ func (e *histJudge) commit() {
 	e.owe()
 	cs.watch = held || f.bent || len(cs.debts) > 0 || cs.fold.age == 1
 	cs.judged = max(cs.judged, f.t)
-	if moved || held || fresh || f.bent || len(e.log) > 0 || len(cs.recs) == 0 {
-		cs.record(f.t, max(f.prevT, math.MinInt64+1), func(i int) bool { return i < len(f.seats) && f.seats[i].has })
+	if e.free || e.moved() || held || fresh || f.bent || len(e.log) > 0 || len(cs.recs) == 0 {
+		e.h.record(f.t, f.prevT)
 	}
+}
+
+// moved reports whether a later sample, or this one once more, would not go out as it does without a record.
+func (e *histJudge) moved() bool {
+	for i := range e.f.seats {
+		s, hp := &e.f.seats[i], &e.cs.parts[i]
+		if hp.off != e.before[i] || s.has && !s.gone && hp.out != s.cur+hp.off {
+			return true
+		}
+	}
+	return false
 }
 
 // gone is what went out already, along the chain; NaN where nothing has. +Inf

@@ -81,9 +81,12 @@ func (h *Histogram) judge(p Policy, t int64, group []histHeld, out []Release) []
 	for k := range group {
 		x := &group[k]
 		r := Release{Part: int(x.part), Tag: x.tag, S: x.s, Out: Outcome{V: x.s.V, ST: x.s.ST}}
-		if x.pass {
+		switch {
+		case x.pass:
 			r.Out = h.pass(&h.parts[x.part], x.s, r.Out)
-		} else {
+		case e.f.seats[x.part].gone:
+			r.Out = h.again(r.Part, x.s, r.Out) // the same sample had gone out before
+		default:
 			r.Out.V, r.Out.ST = h.cs.parts[x.part].out, h.start(x.s.ST)
 		}
 		out = append(out, r)
@@ -91,7 +94,7 @@ func (h *Histogram) judge(p Policy, t int64, group []histHeld, out []Release) []
 	if len(e.log) > 0 {
 		i := e.telling()
 		for k := at; k < len(out); k++ {
-			if r := &out[k]; r.Part == i && !group[k-at].pass {
+			if r := &out[k]; r.Part == i && !group[k-at].pass && !r.Out.Drop {
 				r.Out.Corrections = append(r.Out.Corrections, e.corrections(i)...)
 				break
 			}

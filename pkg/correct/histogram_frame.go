@@ -38,7 +38,8 @@ func (h *Histogram) frame(t int64) *frame {
 	cs := h.cs
 	f := &frame{t: t, prevT: math.MinInt64, seats: make([]seat, len(h.parts)), count: -1, sum: -1}
 	for k := 0; k < len(cs.held) && cs.held[k].s.T == t; k++ {
-		if x := &cs.held[k]; !x.pass && !f.seats[x.part].has {
+		x := &cs.held[k]
+		if p := &h.parts[x.part]; !x.pass && !f.seats[x.part].has && !(p.c.Seen() && p.c.T >= t) {
 			f.seats[x.part] = seat{has: true, cur: x.s.V, st: x.s.ST, held: x.s}
 		}
 	}

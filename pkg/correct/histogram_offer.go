@@ -166,7 +166,10 @@ func (h *Histogram) newcomer(i int, s Sample) (v float64, ok bool) {
 	if h.cs == nil {
 		return s.V, true
 	}
-	return h.place(i, s), true
+	if v = h.place(i, s); v != s.V {
+		h.record(s.T, s.T)
+	}
+	return v, true
 }
 
 // place is where a new part begins: with the offset of its lower neighbour,
@@ -276,7 +279,9 @@ func (h *Histogram) late(i int, s Sample, out Outcome) Outcome {
 	}
 	out.V, out.ST = hp.out, h.start(s.ST)
 	if r := cs.rec(s.T); r != nil && i < len(r.vals) {
-		r.vals[i] = histVal{off: hp.off, out: hp.out, has: true}
+		r.vals[i] = histVal{off: hp.off, out: hp.out, at: s.T}
+	} else {
+		h.record(s.T, s.T)
 	}
 	if out.V != s.V {
 		out.Corrections = []Correction{{Kind: KindLoss, T: s.T, PrevT: p.c.T - int64(p.c.lastMS), Prev: p.c.before, Raw: s.V, Out: out.V,

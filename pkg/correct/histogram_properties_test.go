@@ -299,7 +299,7 @@ func TestTotalsDoNotDependOnTheOrderOfParts(t *testing.T) {
 func TestHistogramRetriesChangeNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		frames := drawFrames(t, faults{restart: true, recycle: true, stale: true})
-		order, over := interleave(t, frames, false)
+		order, over := interleave(t, frames, rapid.Bool().Draw(t, "ahead"))
 		pl, plain := newPlayer(correct.Policy{}), playApart(order, over, correct.Policy{})
 		for i, x := range order {
 			pl.send(x)

@@ -80,7 +80,7 @@ func (w *writer) histCase(cs *histCase) {
 		for _, v := range r.vals {
 			w.float(v.off)
 			w.float(v.out)
-			w.flags(v.has)
+			w.int(v.at)
 		}
 	}
 	*w = append(*w, byte(len(cs.debts)))
@@ -237,7 +237,7 @@ func (r *reader) histRecs(cs *histCase) error {
 			return errors.New("state record has an epoch of unknown parts")
 		}
 		for range parts {
-			rec.vals = append(rec.vals, histVal{off: r.float(), out: r.float(), has: r.byte() != 0})
+			rec.vals = append(rec.vals, histVal{off: r.float(), out: r.float(), at: r.int()})
 		}
 		if r.short {
 			return errShort
@@ -280,8 +280,8 @@ func (r *reader) held(h *Histogram) error {
 		if int(x.part) >= len(h.parts) || !x.pass && !h.countable(&h.parts[x.part], x.s.V) {
 			return fmt.Errorf("state record holds %v of part %d", x.s.V, x.part)
 		}
-		if !x.pass && h.parts[x.part].c.Seen() && x.s.T <= h.parts[x.part].c.T {
-			return errors.New("state record holds a sample that is not newer than the last")
+		if !x.pass && h.parts[x.part].c.Seen() && x.s.T < h.parts[x.part].c.T {
+			return errors.New("state record holds a sample that is older than the last")
 		}
 		cs.held = append(cs.held, x)
 	}

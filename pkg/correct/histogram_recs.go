@@ -2,8 +2,9 @@ package correct
 
 import "math"
 
-// histRec is an epoch of a histogram: what each part got at timestamp t, and
-// the offset of its samples after t. What went out at t is their floor.
+// histRec is an epoch of a histogram, from the judgement of timestamp t on. For
+// most parts it begins with their sample at t; for those that had gone out or
+// were missing, with the next one.
 type histRec struct {
 	t, prev int64 // ms; prev is the timestamp before t
 	start   int64 // start timestamp that goes out, if folded
@@ -12,8 +13,9 @@ type histRec struct {
 }
 
 type histVal struct {
-	off, out float64
-	has      bool // the part had a sample at t; else out is only its floor
+	off float64 // of the samples after at
+	out float64 // what went out at at; their floor
+	at  int64   // ms, of the part's last sample when t had been judged; noTime if it had none
 }
 
 // maxRecs bounds how far back late and repeated samples get their old bits: at
@@ -31,7 +33,8 @@ func (cs *histCase) rec(t int64) *histRec {
 }
 
 // record opens the epoch of the timestamp just judged. The oldest one's memory is used again.
-func (cs *histCase) record(t, prev int64, has func(i int) bool) {
+func (h *Histogram) record(t, prev int64) {
+	cs := h.cs
 	var vals []histVal
 	if len(cs.recs) == maxRecs {
 		vals = cs.recs[0].vals[:0]
@@ -39,7 +42,11 @@ func (cs *histCase) record(t, prev int64, has func(i int) bool) {
 		cs.recs = cs.recs[:maxRecs-1]
 	}
 	for i := range cs.parts {
-		vals = append(vals, histVal{off: cs.parts[i].off, out: cs.parts[i].out, has: has(i)})
+		at := int64(noTime)
+		if h.parts[i].c.Seen() {
+			at = h.parts[i].c.T
+		}
+		vals = append(vals, histVal{off: cs.parts[i].off, out: cs.parts[i].out, at: at})
 	}
 	cs.recs = append(cs.recs, histRec{t: t, prev: prev, folded: cs.folded, start: cs.history.startST, vals: vals})
 }
@@ -55,9 +62,15 @@ func (cs *histCase) at(i int, s Sample, free bool) (float64, int64) {
 		}
 		x := &r.vals[i]
 		switch {
-		case s.T == r.t && x.has:
+		case s.T == x.at:
+			if x.at < r.t { // it went out before this judgement
+				if k == 0 {
+					return x.out, s.ST
+				}
+				r = &cs.recs[k-1]
+			}
 			return x.out, r.startOf(s.ST)
-		case s.T >= r.t:
+		case s.T > x.at:
 			v := s.V
 			if x.off != 0 {
 				v += x.off

@@ -49,6 +49,8 @@ type Options struct {
 	Profiles string // directory for CPU and heap profiles; "" for none
 	Plots    string // directory for the plots; "" for none
 	Log      io.Writer
+
+	MaxMemory int64 // bytes; what a run may take in all processes, 0: what the machine has free
 }
 
 // Plan is how much is measured.

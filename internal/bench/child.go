@@ -47,7 +47,7 @@ func startChild(name, dir string, args ...string) (*child, error) {
 }
 
 // stopFor is how long a program may take to end after SIGTERM.
-const stopFor = 60 * time.Second
+const stopFor = 3 * time.Minute
 
 // stop ends the program as its supervisor would and waits for its end.
 func (c *child) stop() error {

@@ -9,13 +9,14 @@ import (
 // clock of 10 ms is then well under 1 %.
 const perPoint = 3_000_000
 
-// memoryFor is about what a run with so many series takes in all processes, bytes.
-func memoryFor(series int) int64 { return int64(series) * 900 }
+// memoryFor is about what a run with so many series takes in all processes, in
+// bytes: most of it while the relay writes a checkpoint of all of them.
+func memoryFor(series int) int64 { return int64(series) * 3500 }
 
 // sweepSeries measures cost against the number of series.
 func (b *bencher) sweepSeries(ctx context.Context, p Proto) error {
 	for _, n := range b.Plan.SweepSeries {
-		if need, have := memoryFor(n), availableMemory(); need > have {
+		if need, have := memoryFor(n), b.memory(); need > have {
 			b.logf("%d series are left out: they take about %d MB and %d MB are free", n, need>>20, have>>20)
 			continue
 		}
@@ -43,6 +44,15 @@ const (
 	shareAt     = 8
 	shareSettle = 14
 )
+
+// memory is what a run may take, in bytes.
+func (b *bencher) memory() int64 {
+	have := availableMemory()
+	if b.MaxMemory > 0 {
+		have = min(have, b.MaxMemory)
+	}
+	return have
+}
 
 // sweepShares measures cost against the share of samples that go out changed.
 func (b *bencher) sweepShares(ctx context.Context, p Proto) error {

@@ -36,6 +36,7 @@ type flags struct {
 	otherArgs      string
 	relayArgs      string
 	series, repeat int
+	maxMB          int64
 }
 
 func run(args []string) error {
@@ -69,6 +70,7 @@ func declare(c *kingpin.CmdClause) *flags {
 	c.Flag("other-args", "Its arguments, separated by spaces, with {listen}, {dir} and {config} to be filled in; those of a Prometheus agent if empty.").StringVar(&f.otherArgs)
 	c.Flag("other-config", "Template of its {config}, with {upstream} and {message} to be filled in.").StringVar(&o.OtherConfig)
 	c.Flag("dir", "Where the measured programs may write; the system's temporary directory if empty.").StringVar(&o.Dir)
+	c.Flag("max-memory", "What a run may take in all processes, in MB; points that would take more are left out. 0: what is free.").Int64Var(&f.maxMB)
 	c.Flag("json", "Write all figures, runs and points to this file too.").StringVar(&f.json)
 	c.Flag("plots", "Write the plots into this directory.").StringVar(&o.Plots)
 	c.Flag("profiles", "Write CPU and heap profiles of the relay into this directory.").StringVar(&o.Profiles)
@@ -107,6 +109,7 @@ func (f *flags) complete() (bench.Options, error) {
 	if f.repeat > 0 {
 		o.Plan.Repeat = f.repeat
 	}
+	o.MaxMemory = f.maxMB << 20
 	o.RelayArgs, o.OtherArgs = strings.Fields(f.relayArgs), strings.Fields(f.otherArgs)
 	for _, p := range strings.Split(f.protos, ",") {
 		if p != string(bench.V1) && p != string(bench.V2) {

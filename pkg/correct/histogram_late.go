@@ -1,0 +1,126 @@
+package correct
+
+// newcomer takes a part's first sample. A part that appears beside others with
+// another start timestamp is a sign that they have moved, too.
+func (h *Histogram) newcomer(i int, s Sample) (v float64, ok bool) {
+	if s.ST != 0 {
+		for j := range h.parts {
+			if q := &h.parts[j].c; q.Seen() && q.ST != 0 && q.ST < s.ST && q.T < s.T {
+				return 0, false
+			}
+		}
+	}
+	p := &h.parts[i]
+	p.begin(s)
+	h.came(i, s.T)
+	if h.cs == nil {
+		return s.V, true
+	}
+	if v = h.place(i, s); v != s.V {
+		h.record(s.T, s.T)
+	}
+	return v, true
+}
+
+// place is where a new part begins: with the offset of its lower neighbour,
+// between what goes out for that and for its upper one.
+func (h *Histogram) place(i int, s Sample) float64 {
+	p, cs := &h.parts[i], h.cs
+	hp := &cs.parts[i]
+	if p.role == RoleCount && h.inf != 0 {
+		hp.off = cs.parts[h.inf-1].off
+	}
+	if p.role != RoleBucket {
+		hp.out = s.V + hp.off
+		hp.tgt = hp.out
+		return hp.out
+	}
+	v := s.V
+	for at := p.lower; at != 0; at = h.parts[at-1].lower {
+		if q := &h.parts[at-1]; q.c.Seen() {
+			hp.off = cs.parts[at-1].off
+			v += hp.off
+			if q.c.T == s.T {
+				v = max(v, cs.parts[at-1].out)
+			}
+			break
+		}
+	}
+	for at := p.upper; at != 0; at = h.parts[at-1].upper {
+		if q := &h.parts[at-1]; q.c.Seen() && q.c.T >= s.T {
+			v = max(min(v, cs.parts[at-1].out), s.V)
+			break
+		}
+	}
+	hp.out, hp.tgt = v, v
+	return v
+}
+
+// again answers a sample that is not newer than the part's last: the same bits
+// for the same sample, of another value at the same timestamp the first stands.
+func (h *Histogram) again(i int, s Sample, out Outcome) Outcome {
+	p := &h.parts[i]
+	if s.T == p.c.T && s.V != p.c.Raw && p.flags&partVirtual == 0 {
+		return p.duplicate(s, p.c.Raw, out)
+	}
+	if h.cs != nil {
+		out.V, out.ST = h.cs.at(i, s, p.role == RoleSum && h.negative())
+	}
+	return out
+}
+
+// late answers a part whose siblings' timestamp has been judged without it: it
+// follows the verdict, within its neighbours.
+func (h *Histogram) late(i int, s Sample, out Outcome) Outcome {
+	p, cs := &h.parts[i], h.cs
+	hp := &cs.parts[i]
+	if !p.c.Seen() {
+		p.begin(s)
+		h.came(i, s.T)
+		h.place(i, s)
+	} else {
+		fell := s.V < p.c.Raw
+		p.advance(s)
+		h.came(i, s.T)
+		p.flags &^= partPending
+		v := s.V + hp.off
+		if fell && v < hp.out && !(p.role == RoleSum && h.negative()) {
+			// A loss that nobody could divide without this part.
+			hp.off = hp.out - s.V
+			v = hp.out
+		}
+		hp.tgt = v
+		hp.out = max(h.between(i, s.T, v), hp.out)
+	}
+	out.V, out.ST = hp.out, h.start(s.ST)
+	if r := cs.rec(s.T); r != nil && i < len(r.vals) {
+		r.vals[i] = histVal{off: hp.off, out: hp.out, at: s.T}
+	} else {
+		h.record(s.T, s.T)
+	}
+	if out.V != s.V {
+		out.Corrections = []Correction{{Kind: KindLoss, T: s.T, PrevT: p.c.T - int64(p.c.lastMS), Prev: p.c.before, Raw: s.V, Out: out.V,
+			Evidence: []Evidence{{Test: "siblings", Text: "came after its timestamp had been judged: follows the verdict, within its neighbours"}}}}
+	}
+	return out
+}
+
+// between holds v within what went out for the neighbours at time t.
+func (h *Histogram) between(i int, t int64, v float64) float64 {
+	p := &h.parts[i]
+	if p.role != RoleBucket {
+		if p.role == RoleCount && h.inf != 0 {
+			if q := &h.parts[h.inf-1]; q.c.T == t && q.c.Raw == p.c.Raw {
+				return h.cs.parts[h.inf-1].out
+			}
+		}
+		return v
+	}
+	if p.upper != 0 && h.parts[p.upper-1].c.T == t {
+		v = min(v, h.cs.parts[p.upper-1].out)
+	}
+	if p.lower != 0 && h.parts[p.lower-1].c.T == t {
+		v = max(v, h.cs.parts[p.lower-1].out)
+	}
+	return v
+}

@@ -106,7 +106,18 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	for _, d := range []string{o.Plots, o.Profiles} {
+		if d == "" {
+			continue
+		}
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, err
+		}
+	}
 	b := &bencher{Options: o, dir: dir, report: newReport(o)}
+	if b.report.Disk, err = disk(dir); err != nil {
+		return nil, err
+	}
 	for _, name := range Sections() {
 		if !b.wants(name) {
 			continue

@@ -255,8 +255,9 @@ func (c cells) on(g grid) cells {
 	}
 	out := cells{grid: g, sum: c.sum, list: make([]cell, 0, len(c.list))}
 	var zero float64
+	inner := c.inner(g)
 	for _, x := range c.list {
-		if x.at = c.moved(x.at, g); x.at == 0 {
+		if x.at = c.moved(x.at, g, inner); x.at == 0 {
 			zero += x.n
 			continue
 		}
@@ -278,8 +279,23 @@ func (c cells) on(g grid) cells {
 	return out
 }
 
-// moved is where a bucket of c is on the grid g.
-func (c *cells) moved(at int64, g grid) int64 {
+// inner is the highest index of a bucket of c that begins below a larger zero
+// threshold, and so becomes part of the zero bucket.
+func (c *cells) inner(g grid) int64 {
+	if g.custom() || g.zero <= c.grid.zero {
+		return math.MinInt64
+	}
+	// Bounds are powers of 2^(2^-schema); the model's own decide about the last bits.
+	i := int64(math.Floor(math.Log2(g.zero)*math.Ldexp(1, int(c.grid.schema)))) + 2
+	for ; ; i-- {
+		if lower, _ := c.grid.boundsOf(cellSide + i); lower < g.zero {
+			return i
+		}
+	}
+}
+
+// moved is where a bucket of c is on the grid g; see inner.
+func (c *cells) moved(at int64, g grid, inner int64) int64 {
 	switch {
 	case at == 0 || at == cellNone:
 		return at
@@ -291,12 +307,10 @@ func (c *cells) moved(at int64, g grid) int64 {
 		k, _ := slices.BinarySearch(g.bounds, upper)
 		return cellSide + int64(k)
 	}
-	if g.zero > c.grid.zero {
-		if lower, _ := c.grid.boundsOf(at); lower < g.zero {
-			return 0
-		}
-	}
 	i := max(at, -at) - cellSide
+	if i <= inner {
+		return 0
+	}
 	i = (i-1)>>(c.grid.schema-g.schema) + 1
 	if at < 0 {
 		return -(cellSide + i)

@@ -61,8 +61,8 @@ func (b *bencher) big(ctx context.Context, p Proto) error {
 	return r.relay.stop()
 }
 
-// checkpoint measures answers at a fixed rate for as long as a checkpoint
-// takes that holds every series, and before and after it.
+// checkpoint measures answers at a fixed rate before, during and after a
+// checkpoint that holds every series.
 func (b *bencher) checkpoint(ctx context.Context, r *rig, p Proto, f *Fleet, start int64, sent Sum) error {
 	load := NewLoad(f, p, r.write+"/api/v1/write", smallShards, b.Plan.Small)
 	defer load.Close()
@@ -87,13 +87,13 @@ func (b *bencher) checkpoint(ctx context.Context, r *rig, p Proto, f *Fleet, sta
 	if _, err := r.delivered(ctx, sent.Samples+load.Sent().Samples); err != nil {
 		return err
 	}
-	in, outside := split(out.answers, windows)
-	if len(in) == 0 {
+	calmly, busily := split(out.answers, windows)
+	if len(calmly) == 0 || len(busily) == 0 {
 		b.logf("relay %s: no checkpoint was written within %s", p, b.Plan.Settle)
 		return nil
 	}
 	one := func(figure string, v float64) { b.report.add(p, r.subject.Name, figure, []float64{v}) }
-	calm, busy := quantile(outside, 0.99), quantile(in, 0.99)
+	calm, busy := quantile(calmly, 0.99), quantile(busily, 0.99)
 	one(figureCalm, ms(calm))
 	one(figureBusy, ms(busy))
 	one(figureSlowdown, busy.Seconds()/calm.Seconds())
@@ -112,6 +112,10 @@ type window struct{ from, to time.Time }
 // pollEvery is how often the relay's metrics are read: rarely enough that
 // reading them is no load, and the most that a window can be off.
 const pollEvery = 250 * time.Millisecond
+
+// copying is how long before its writing a checkpoint may begin at the most:
+// all series are copied first, and the metrics are read every now and then.
+const copying = 2 * time.Second
 
 // checkpoints waits for the writing of two checkpoints: the first begins with
 // every series dirty, the second shows an ordinary one.
@@ -145,26 +149,24 @@ func (r *rig) checkpoints(ctx context.Context, limit time.Duration) (ws []window
 		}
 		now := time.Now()
 		took := time.Duration((s - sum) * float64(time.Second))
-		ws = append(ws, window{now.Add(-took - 2*pollEvery), now})
+		ws = append(ws, window{now.Add(-took - copying), now})
 		count, sum = n, s
 	}
 	return ws, nil
 }
 
-// split sorts the times to answers by whether they were due within a window.
-func split(answers []Answer, ws []window) (in, outside []time.Duration) {
+// split sorts the times to answers by whether they were due before the first
+// window, or since it began: what a checkpoint sets off does not end with it.
+func split(answers []Answer, ws []window) (before, since []time.Duration) {
 	for _, a := range answers {
-		within := false
-		for _, w := range ws {
-			within = within || !a.Due.Before(w.from) && a.Due.Before(w.to)
-		}
-		if within {
-			in = append(in, a.Took)
-		} else {
-			outside = append(outside, a.Took)
+		switch {
+		case len(ws) == 0 || a.Due.Before(ws[0].from):
+			before = append(before, a.Took)
+		default:
+			since = append(since, a.Took)
 		}
 	}
-	return in, outside
+	return before, since
 }
 
 // quantile is the q-quantile of times, 0 of none.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -89,6 +90,7 @@ func (b *bencher) assemblePawl(ctx context.Context, p Proto) (*rig, error) {
 // assemble starts the upstream and the subject and waits until it is ready.
 func (b *bencher) assemble(ctx context.Context, s Subject, p Proto) (*rig, error) {
 	b.dirs++
+	syscall.Sync() // what earlier runs wrote and removed must not be the disk's work during this one
 	r := &rig{subject: s, dir: filepath.Join(b.dir, strconv.Itoa(b.dirs)), readyWithin: 2 * time.Minute}
 	if err := os.MkdirAll(r.dir, 0o750); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package rewrite
 import (
 	"fmt"
 
+	"github.com/gogo/protobuf/proto"
 	"github.com/golang/snappy"
 	"github.com/prometheus/prometheus/prompb"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
@@ -25,7 +26,7 @@ func Split(v Version, body []byte) (first, second []byte, kept [2]Counts, ok boo
 
 func splitV1(msg []byte) (first, second []byte, kept [2]Counts, ok bool, err error) {
 	var req prompb.WriteRequest
-	if err := req.Unmarshal(msg); err != nil {
+	if err := proto.Unmarshal(msg, &req); err != nil {
 		return nil, nil, kept, false, fmt.Errorf("split a request: %w", err)
 	}
 	n := len(req.Timeseries)
@@ -37,7 +38,7 @@ func splitV1(msg []byte) (first, second []byte, kept [2]Counts, ok bool, err err
 	}
 	var bodies [2][]byte
 	for i := range halves {
-		m, err := halves[i].Marshal()
+		m, err := proto.Marshal(&halves[i])
 		if err != nil {
 			return nil, nil, kept, false, fmt.Errorf("split a request: %w", err)
 		}
@@ -52,7 +53,7 @@ func splitV1(msg []byte) (first, second []byte, kept [2]Counts, ok bool, err err
 
 func splitV2(msg []byte) (first, second []byte, kept [2]Counts, ok bool, err error) {
 	var req writev2.Request
-	if err := req.Unmarshal(msg); err != nil {
+	if err := proto.Unmarshal(msg, &req); err != nil {
 		return nil, nil, kept, false, fmt.Errorf("split a request: %w", err)
 	}
 	n := len(req.Timeseries)
@@ -61,7 +62,7 @@ func splitV2(msg []byte) (first, second []byte, kept [2]Counts, ok bool, err err
 	}
 	var bodies [2][]byte
 	for i, half := range [2][]writev2.TimeSeries{req.Timeseries[:n/2], req.Timeseries[n/2:]} {
-		m, err := (&writev2.Request{Symbols: req.Symbols, Timeseries: half}).Marshal()
+		m, err := proto.Marshal(&writev2.Request{Symbols: req.Symbols, Timeseries: half})
 		if err != nil {
 			return nil, nil, kept, false, fmt.Errorf("split a request: %w", err)
 		}

@@ -68,20 +68,15 @@ func (e *histJudge) liken(found *findings) {
 	found.add(testLike, clip(math.Log(math.Erfc(-z/math.Sqrt2)), -likeOdds, 0), square, free, 0)
 }
 
-// shares are those in which the densities come, learned.
+// shares are those in which the densities come: those of everything that has
+// been counted, through all resets. Within the first life of a histogram they
+// are those before the drop, and tell nothing.
 func (e *histJudge) shares() []float64 {
 	f := e.f
 	out := make([]float64, len(f.chain))
-	below, sum := 0.0, 0.0
-	for k, i := range f.chain {
-		c := &e.h.parts[i].c
-		x := max(float64(c.sumX), below)
-		out[k] = x - below + shareEvents
-		sum += out[k]
-		below = x
-	}
-	for k := range out {
-		out[k] /= sum
+	sum := f.tgt[len(f.chain)-1] + shareEvents*float64(len(f.chain))
+	for k := range f.chain {
+		out[k] = (density(f.tgt, k) + shareEvents) / sum
 	}
 	return out
 }

@@ -22,7 +22,7 @@ type nativeEpoch struct {
 	count      float64 // that went out with floor
 	folded     bool    // start timestamps go out as those of the folded series
 	free       bool    // samples go out as they are: there is neither offset nor floor
-	hint       bool    // free: at from the hint must say that it is a reset
+	hint       bool    // at from the hint must say that it is a reset
 }
 
 // nativeDebt is a drop of the whole that may still be taken back.
@@ -93,13 +93,18 @@ func (cs *nativeCase) at(t int64, h *histogram.FloatHistogram) (out *histogram.F
 		// Whether it is from before or after cannot be known: it holds the value before.
 		return e.floor.histogram(e.count), true
 	}
+	reset := e.hint && t == e.from
 	x := cellsOf(h)
-	if x.grid.same(e.off.grid) && len(e.off.list) == 0 && e.off.sum == 0 && h.Count >= e.count &&
+	if !reset && x.grid.same(e.off.grid) && len(e.off.list) == 0 && e.off.sum == 0 && h.Count >= e.count &&
 		!(h.Sum < e.floor.sum && !negative(h)) && h.CounterResetHint != histogram.CounterReset && x.covers(&e.floor) {
 		return h, false
 	}
 	value, count := e.apply(x, negative(h))
-	return value.histogram(count), true
+	out = value.histogram(count)
+	if reset {
+		out.CounterResetHint = histogram.CounterReset
+	}
+	return out, true
 }
 
 // covers: no bucket of c is below one of floor, on the same grid.

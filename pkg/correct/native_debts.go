@@ -208,7 +208,7 @@ func (j *nativeJudge) lateFold(k int, why *findings) {
 	j.settleAll()
 	j.settled(&was, KindReset, why)
 	if j.p.Resets == PassResets {
-		j.free = true
+		j.pass()
 		return
 	}
 	before := was.before

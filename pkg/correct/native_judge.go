@@ -20,19 +20,20 @@ type nativeJudge struct {
 
 	g         grid  // on which everything below is
 	x0, x1    cells // raw before and now
-	held      cells // what went out before
+	held      cells // what went out before, below which nothing goes
 	heldCount float64
-	off       cells // offset, as the judgement changes it
+	sent      *histogram.FloatHistogram // what a reader compares with, where a full reset is passed
+	off       cells                     // offset, as the judgement changes it
 	fell      float64
 	noneFell  bool // fewer observations than before are in no bucket
 
-	folded, free, anew bool // free: a full reset goes out as it is; anew: an epoch begins
-	lesson             nativeLesson
-	growth, since      float64 // what lessonReturned learns
-	justFolded         bool
-	extra              []Evidence // from the layout and the hint, and the sum of their odds
-	odds               float64
-	log                []Correction
+	folded, passed, anew bool // passed: a full reset goes out as it is; anew: an epoch with an offset begins
+	lesson               nativeLesson
+	growth, since        float64 // what lessonReturned learns
+	justFolded           bool
+	extra                []Evidence // from the layout and the hint, and the sum of their odds
+	odds                 float64
+	log                  []Correction
 }
 
 // nativeLesson is what the total learns from the step.
@@ -294,10 +295,20 @@ func (j *nativeJudge) enact(v verdict) {
 		j.off = zip(j.off, zip(j.x1, j.x0, minus), minus)
 		j.folded = true
 	}
-	if !j.free {
+	if j.anew {
 		c.Amount = j.off.total() - was.total()
 	}
 	j.note(c)
+}
+
+// pass lets a full reset out as it is: there is no offset any more, and nothing is held at what went out before.
+func (j *nativeJudge) pass() {
+	if j.sent == nil {
+		j.sent = j.held.histogram(j.heldCount)
+	}
+	j.passed, j.anew, j.folded = true, false, false
+	j.off = cells{grid: j.g}
+	j.held, j.heldCount = j.x0, j.n.last.Count
 }
 
 // fold enacts a full reset.
@@ -308,7 +319,7 @@ func (j *nativeJudge) fold(kind Kind) {
 		cs.history.remember(&cs.history.resets)
 	}
 	if j.p.Resets == PassResets {
-		j.free = true
+		j.pass()
 		return
 	}
 	before := j.x0
@@ -342,13 +353,14 @@ func (j *nativeJudge) note(c Correction) {
 func (j *nativeJudge) settle() {
 	c, s := &j.n.c, &j.s
 	switch {
-	case j.free:
-		j.cs.begin(nativeEpoch{from: j.t, prev: s.prevT, free: true, hint: !j.h.DetectReset(j.held.histogram(j.heldCount))})
+	case j.passed && !j.anew:
+		j.cs.begin(nativeEpoch{from: j.t, prev: s.prevT, free: true, hint: !j.h.DetectReset(j.sent)})
 	case j.anew:
 		if math.IsNaN(j.held.sum) || math.IsInf(j.held.sum, 0) {
 			j.held.sum = math.Inf(-1) // the sum of what comes may be a number again
 		}
-		j.cs.begin(nativeEpoch{from: j.t, prev: s.prevT, off: j.off, floor: j.held, count: j.heldCount, folded: j.folded})
+		// Passed, too: an open drop was a reset after all, and now another is put back on top of it.
+		j.cs.begin(nativeEpoch{from: j.t, prev: s.prevT, off: j.off, floor: j.held, count: j.heldCount, folded: j.folded, hint: j.passed})
 	}
 	switch j.lesson {
 	case nativeOrdinary:

@@ -23,7 +23,7 @@ func (j *nativeJudge) lose(impute bool) {
 // may fall and be right, else what came is given its usual mean.
 func (j *nativeJudge) sumAlone() {
 	fall := j.x0.sum - j.x1.sum
-	if !(fall > 0) || j.free || negative(j.h) || negative(&j.n.last) || len(j.log) > 0 && j.log[0].Kind == KindHiddenReset {
+	if !(fall > 0) || j.passed || negative(j.h) || negative(&j.n.last) || len(j.log) > 0 && j.log[0].Kind == KindHiddenReset {
 		return
 	}
 	j.open()

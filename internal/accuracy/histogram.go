@@ -89,7 +89,7 @@ const aboveFloor = 1.1
 // Limit is what the mean error may be: the reach, or the floor where that is
 // above it, for no relay can know more.
 func (r *HistRow) Limit(margin float64) float64 {
-	return max(margin*r.Reach, aboveFloor*r.Floor)
+	return margin * max(r.Reach, aboveFloor*r.Floor)
 }
 
 // histogram measures one trace: over all buckets, and _count.

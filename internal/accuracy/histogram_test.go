@@ -10,7 +10,7 @@ import (
 
 // TestHistogramTable is the evaluator for classic histograms.
 func TestHistogramTable(t *testing.T) {
-	s := accuracy.Settings{Seed: *seed, Seeds: 2, Hours: 6}
+	s := accuracy.Settings{Seed: *seed, Seeds: 4, Hours: 6}
 	margin := float64(shortMargin)
 	if *long {
 		s.Seeds, s.Hours, margin = 20, 10, 1

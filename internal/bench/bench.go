@@ -79,7 +79,7 @@ type Plan struct {
 func Short() Plan {
 	return Plan{
 		Series: 20_000, Scrapes: 15, Repeat: 1, Batch: 2000, Conns: 4, BigSeries: 100_000, BigScrapes: 8,
-		Rate: 200, Small: 500, LatencyS: 8 * time.Second, Outage: 4 * time.Second, Settle: 40 * time.Second,
+		Rate: 200, Small: 500, LatencyS: 8 * time.Second, Outage: 4 * time.Second, Settle: 80 * time.Second,
 		SweepSeries: []int{20_000, 100_000}, SweepShares: []int{0, 10, 100}, SweepEach: 10_000,
 	}
 }
@@ -88,7 +88,7 @@ func Short() Plan {
 func Long() Plan {
 	return Plan{
 		Series: 100_000, Scrapes: 30, Repeat: 5, Batch: 2000, Conns: 4, BigSeries: 1_000_000, BigScrapes: 8,
-		Rate: 200, Small: 500, LatencyS: 30 * time.Second, Outage: 20 * time.Second, Settle: 90 * time.Second,
+		Rate: 200, Small: 500, LatencyS: 30 * time.Second, Outage: 20 * time.Second, Settle: 2 * time.Minute,
 		SweepSeries: []int{100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000},
 		SweepShares: []int{0, 1, 5, 10, 25, 50, 75, 100}, SweepEach: 50_000,
 	}

@@ -68,11 +68,11 @@ func (r *Report) lines(plot string) (ls []chartLine) {
 const (
 	width, height       = 720, 400
 	left, right         = 64, 16
-	top, bottom         = 40, 52
+	top, bottom         = 62, 52
 	plotW               = width - left - right
 	plotH               = height - top - bottom
 	textStyle           = `font-family="sans-serif" font-size="12" fill="#444"`
-	legendX, legendStep = left + 12, 16
+	legendY, legendStep = 44, plotW / 4
 )
 
 func (c chart) svg() string {
@@ -107,8 +107,8 @@ func (c chart) svg() string {
 			fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", x(p[0]), y(p[1]), colour)
 		}
 		fmt.Fprintf(&b, `<path d="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", path.String(), colour)
-		at := height - bottom - 10 - legendStep*(len(c.lines)-1-i)
-		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="10" height="10" fill="%s"/><text x="%d" y="%d" %s>%s</text>`+"\n", legendX, at-9, colour, legendX+16, at, textStyle, l.name)
+		at := left + legendStep*i
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="10" height="10" fill="%s"/><text x="%d" y="%d" %s>%s</text>`+"\n", at, legendY-9, colour, at+14, legendY, textStyle, l.name)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()

@@ -32,7 +32,7 @@ func (b *bencher) sweepSeries(ctx context.Context, p Proto) error {
 		b.report.point("series", p, "later scrapes", float64(n), c.laterPerMillion())
 		b.report.point("series", p, "first scrape", float64(n), c.first/float64(c.firstN)*1e6)
 		b.report.point("memory", p, "at the end", float64(n), float64(c.end.rss)/float64(n))
-		b.report.point("memory", p, "peak, last checkpoint included", float64(n), float64(c.peak)/float64(n))
+		b.report.point("memory", p, "at most", float64(n), float64(c.peak)/float64(n))
 		b.logf("relay %s, %d series: %.3f CPU-s per million after the first scrape, %.0f bytes per series, %.0f at most", p, n, c.laterPerMillion(), float64(c.end.rss)/float64(n), float64(c.peak)/float64(n))
 	}
 	return nil

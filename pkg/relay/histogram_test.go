@@ -128,6 +128,28 @@ func TestAHistogramIsJudgedAsOne(t *testing.T) {
 	}
 }
 
+// Rule: the verdict does not depend on which part of a request fell: what was
+// let go before it in the same request is taken back. The same frames with
+// their parts the other way round give the same values.
+func TestPartsLetGoEarlierInTheRequestAreTakenBack(t *testing.T) {
+	arrived := func(reverse bool) map[string][]point {
+		up := newRecorder(t)
+		r := start(t, t.TempDir(), up.URL, "")
+		// Only le=1000 falls; nothing else of the frame gives it away.
+		for k, f := range append(recycled()[:20], frame(280, 303, 61000), frame(290, 314, 63000)) {
+			if reverse {
+				f = []part{f[3], f[2], f[1], f[0]} // le=1000 comes last
+			}
+			r.pushParts(t0+int64(k)*15_000, false, f...)
+		}
+		r.delivered()
+		return up.series
+	}
+	if forth, back := arrived(false), arrived(true); fmt.Sprint(forth) != fmt.Sprint(back) {
+		t.Errorf("forth %v\nback %v", forth, back)
+	}
+}
+
 // Rule: a suspicious histogram waits for its parts, acknowledged and in the
 // checkpoint; a stop in between changes nothing.
 func TestHeldPartsSurviveARestart(t *testing.T) {

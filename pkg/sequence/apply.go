@@ -129,12 +129,11 @@ func (w *writer) outcome(b *rewrite.Batch, i, j int, sample correct.Sample, out 
 		b.Drop(j)
 		w.metrics.dropped.Inc()
 	default:
+		// What was recalled may have been set before.
+		b.SetValue(j, out.V)
+		b.SetStart(j, out.ST)
 		if !sameBits(out.V, sample.V) {
-			b.SetValue(j, out.V)
 			w.metrics.changed.Inc()
-		}
-		if out.ST != sample.ST {
-			b.SetStart(j, out.ST)
 		}
 	}
 	if len(out.Corrections) > 0 {

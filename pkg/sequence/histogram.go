@@ -133,15 +133,55 @@ func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample c
 	}
 	if !slices.Contains(w.groups.held, gid) {
 		w.groups.held = append(w.groups.held, gid)
+		w.recall(b, i, gid)
 	}
 	if g.histogram.Complete() {
 		w.judge(b, g)
 	}
 }
 
-// judge lets a waiting histogram decide with what is there; b is the batch at
-// hand, nil if there is none.
+// recall takes back the parts of a histogram that were let go earlier in the
+// batch at hand, before a sibling made it suspicious. Parts of one histogram
+// stand side by side in a request; one that does not gets its correction with
+// its next sample.
+func (w *writer) recall(b *rewrite.Batch, i int, gid uint32) {
+	g := w.groups.all[gid]
+	for i--; i >= 0; i-- {
+		id, ok := w.table.find(b.Series[i].Key)
+		if !ok {
+			return
+		}
+		s := w.table.series.at(id)
+		if s.flags&isPart == 0 || s.counter-1 != gid {
+			return
+		}
+		j := int(b.Series[i].S1) - 1
+		if j < int(b.Series[i].S0) {
+			continue
+		}
+		t, raw, _, offset, seen := g.histogram.Last(int(s.part))
+		// Where an offset was added, the start timestamp that came is no longer known.
+		if st := b.Samples[j].ST; seen && t == b.Samples[j].T && (st == 0 || offset == 0) {
+			g.histogram.Recall(int(s.part), correct.Sample{T: t, V: raw, ST: st}, inBatch(j))
+		}
+	}
+}
+
+// judge lets a waiting histogram decide about its oldest timestamp with what
+// is there, and about later ones that are complete; b is the batch at hand, nil
+// if there is none.
 func (w *writer) judge(b *rewrite.Batch, g *group) {
+	w.release(b, g)
+	for g.histogram.Waiting() && g.histogram.Complete() {
+		w.release(b, g)
+	}
+	if !g.histogram.Waiting() {
+		g.deadline = 0 // it leaves the list of the waiting when its turn comes
+	}
+}
+
+// release sends what one verdict sets free on its way.
+func (w *writer) release(b *rewrite.Batch, g *group) {
 	for _, r := range g.histogram.Decide(w.class.policies[g.policy]) {
 		key := g.members[r.Part]
 		if r.Tag != lateTag {
@@ -162,9 +202,6 @@ func (w *writer) judge(b *rewrite.Batch, g *group) {
 			w.metrics.changed.Inc()
 		}
 		w.late = append(w.late, late{key, id, correct.Sample{T: r.S.T, V: r.Out.V, ST: r.Out.ST}})
-	}
-	if !g.histogram.Waiting() {
-		g.deadline = 0 // it leaves the list of the waiting when its turn comes
 	}
 }
 

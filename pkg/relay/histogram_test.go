@@ -136,7 +136,7 @@ func TestPartsLetGoEarlierInTheRequestAreTakenBack(t *testing.T) {
 		up := newRecorder(t)
 		r := start(t, t.TempDir(), up.URL, "")
 		// Only le=1000 falls; nothing else of the frame gives it away.
-		for k, f := range append(recycled()[:20], frame(280, 303, 61000), frame(290, 314, 63000)) {
+		for k, f := range append(recycled()[:20], frame(280, 303, 89000), frame(290, 314, 91000)) {
 			if reverse {
 				f = []part{f[3], f[2], f[1], f[0]} // le=1000 comes last
 			}

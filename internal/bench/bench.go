@@ -75,7 +75,7 @@ type Plan struct {
 	SweepEach   int   // series of each point of the second sweep
 }
 
-// Short is a plan for a look of some two minutes; its figures are hints.
+// Short is a plan for a look of some minutes; its figures are hints.
 func Short() Plan {
 	return Plan{
 		Series: 20_000, Scrapes: 15, Repeat: 1, Batch: 2000, Conns: 4, BigSeries: 100_000, BigScrapes: 8,
@@ -84,7 +84,7 @@ func Short() Plan {
 	}
 }
 
-// Long is the plan whose figures docs/performance.md shows: about half an hour.
+// Long is the plan whose figures docs/performance.md shows: about an hour.
 func Long() Plan {
 	return Plan{
 		Series: 100_000, Scrapes: 30, Repeat: 5, Batch: 2000, Conns: 4, BigSeries: 1_000_000, BigScrapes: 8,

@@ -75,7 +75,7 @@ func MeasureHistogram(ctx context.Context, class HistClass, s Settings) (HistRow
 		row.Worst = max(row.Worst, seed.Pawl)
 		row.Seeds = append(row.Seeds, seed.Pawl)
 	}
-	limit := row.Limit(1)
+	limit := row.Reach
 	if class.OverPromQL > 0 {
 		limit = min(limit, row.Mean.PromQL+class.OverPromQL)
 	}
@@ -86,8 +86,9 @@ func MeasureHistogram(ctx context.Context, class HistClass, s Settings) (HistRow
 // aboveFloor is what windows and extrapolation may add to the floor, which is taken over whole traces.
 const aboveFloor = 1.1
 
-// Limit is what the mean error may be: the reach, or the floor where that is
-// above it, for no relay can know more.
+// Limit is what the mean error may be in a test: the reach, or the floor where
+// that is above it, for no relay can know more. The table tells what is beyond
+// the reach all the same.
 func (r *HistRow) Limit(margin float64) float64 {
 	return margin * max(r.Reach, aboveFloor*r.Floor)
 }
@@ -181,7 +182,8 @@ func densities(now, was []float64) (step []float64, fell bool) {
 	return step, fell
 }
 
-// ratio is the highest one of a lower bucket's increase to an upper one's.
+// ratio is the highest one of a lower bucket's increase to an upper one's, as
+// far as it exceeds 1; 0 if none does.
 func ratio(below, above map[int64]float64) (most float64) {
 	for t, x := range below {
 		if x > above[t]*(1+1e-9) {

@@ -53,13 +53,26 @@ func run(s accuracy.Settings, only string, asJSON, parts bool) (within bool, err
 		rows = append(rows, row)
 		within = within && row.Within
 	}
+	var histograms []accuracy.HistRow
+	for _, class := range accuracy.HistClasses() {
+		if !match.MatchString(class.Name) {
+			continue
+		}
+		row, err := accuracy.MeasureHistogram(context.Background(), class, s)
+		if err != nil {
+			return false, fmt.Errorf("class %q: %w", class.Name, err)
+		}
+		histograms = append(histograms, row)
+		within = within && row.Within
+	}
 	if asJSON {
 		enc := json.NewEncoder(os.Stdout)
 		enc.SetIndent("", "  ")
 		return within, enc.Encode(struct {
 			accuracy.Settings
-			Rows []accuracy.Row `json:"rows"`
-		}{s, rows})
+			Rows       []accuracy.Row     `json:"rows"`
+			Histograms []accuracy.HistRow `json:"histograms"`
+		}{s, rows, histograms})
 	}
 	fmt.Printf("seeds %d to %d, %d h each, scrapes every 15 s\n", s.Seed, s.Seed+uint64(s.Seeds)-1, s.Hours)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -77,5 +90,25 @@ func run(s accuracy.Settings, only string, asJSON, parts bool) (within bool, err
 			fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t\t\t%d\t\n", x.Name, x.Mean.PromQL, x.Mean.MetricsQL, x.Mean.Pawl, x.Mean.Steps)
 		}
 	}
+	if err := w.Flush(); err != nil || len(histograms) == 0 {
+		return within, err
+	}
+	fmt.Println("\nclassic histograms: ratio is the highest of two neighbouring buckets' increases, floor the error of who knows every verdict")
+	fmt.Fprintln(w, "class\tPromQL\t1/8 rule\tpawl\tworst seed\treach\tfloor\tratio, PromQL\tratio, pawl\tsteps down\tnot cumulative\t")
+	for _, r := range histograms {
+		mark := ""
+		if !r.Within {
+			mark = "beyond"
+		}
+		fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%s\t%s\t%d\t%d\t%s\n", r.Class, r.Mean.PromQL, r.Mean.MetricsQL, r.Mean.Pawl, r.Worst, r.Reach, r.Floor, ratio(r.RawRatio), ratio(r.Ratio), r.Mean.Steps, r.Bent, mark)
+	}
 	return within, w.Flush()
+}
+
+// ratio is 0 where no bucket ever grew more than the next upper one.
+func ratio(v float64) string {
+	if v == 0 {
+		return "≤ 1"
+	}
+	return fmt.Sprintf("%.3g", v)
 }

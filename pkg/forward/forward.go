@@ -238,10 +238,17 @@ func (f *Forwarder) sendUntilSettled(ctx context.Context, it Item, tenant string
 				"url", up.client.display, "batch", it.Seq, "attempt", attempt+1, "retry_in", wait.Round(time.Millisecond), "err", ans.err)
 		}
 		f.metrics.retries.Inc()
+		// One batch that gets through speaks for the others: what follows in
+		// order waits for the slowest of them, so none may sleep on for seconds.
+		var back <-chan struct{}
+		if ans.retryAfter == 0 {
+			back = f.health.recovery()
+		}
 		select {
 		case <-ctx.Done():
 			return ans, false
 		case <-time.After(wait):
+		case <-back:
 		}
 	}
 }

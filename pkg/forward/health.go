@@ -27,6 +27,17 @@ type health struct {
 	lastErr     string
 	lastSuccess time.Time
 	lastLog     time.Time
+	back        chan struct{} // closed when the upstream takes batches again; nil while nobody waits for that
+}
+
+// recovery is closed when the upstream, now failing, takes a batch again.
+func (h *health) recovery() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.back == nil {
+		h.back = make(chan struct{})
+	}
+	return h.back
 }
 
 // ok notes a success and reports whether it ended a failure that was logged.
@@ -36,6 +47,10 @@ func (h *health) ok() (recovered bool) {
 	recovered = h.failing
 	h.failures, h.failing = 0, false
 	h.lastSuccess = time.Now()
+	if recovered && h.back != nil {
+		close(h.back)
+		h.back = nil
+	}
 	return recovered
 }
 

@@ -1,0 +1,86 @@
+package forward
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var errAway = errors.New("away")
+
+// Rule: a failure here and there is a busy upstream; many in a row, or a
+// second of nothing else, is one that is away. It is logged once, and again
+// every 30 s.
+func TestWhenAnUpstreamCountsAsFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h health
+		for range 3 * failuresInARow {
+			if h.failed(errAway) {
+				t.Fatal("logged although every second request got through")
+			}
+			if h.ok() {
+				t.Fatal("recovered from nothing")
+			}
+		}
+		logged := 0
+		for range 2 * failuresInARow {
+			if h.failed(errAway) {
+				logged++
+			}
+		}
+		if logged != 1 {
+			t.Errorf("a failure in a row was logged %d times", logged)
+		}
+		time.Sleep(logEvery + time.Millisecond)
+		if !h.failed(errAway) {
+			t.Error("not logged again after 30 s")
+		}
+		if !h.ok() || h.ok() {
+			t.Error("a recovery counts once")
+		}
+		h.failed(errAway)
+		time.Sleep(failingFor)
+		if !h.failed(errAway) {
+			t.Error("not logged after a second without a success")
+		}
+	})
+}
+
+// Rule: whoever waits for a failing upstream goes on when one batch gets
+// through, and not when a busy one takes a batch.
+func TestRecoveryWakesThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h health
+		woken := func(ch <-chan struct{}) bool {
+			select {
+			case <-ch:
+				return true
+			default:
+				return false
+			}
+		}
+		h.failed(errAway)
+		back := h.recovery()
+		h.ok()
+		if woken(back) {
+			t.Error("woken by an upstream that was only busy")
+		}
+		for range failuresInARow {
+			h.failed(errAway)
+		}
+		if also := h.recovery(); woken(back) || woken(also) {
+			t.Error("woken while the upstream is away")
+		}
+		h.ok()
+		if !woken(back) {
+			t.Error("not woken by the upstream's return")
+		}
+		for range failuresInARow {
+			h.failed(errAway)
+		}
+		if woken(h.recovery()) {
+			t.Error("an old return wakes those who wait for the next")
+		}
+	})
+}

@@ -38,7 +38,6 @@ type pair struct{ key, value []byte }
 // has passed the journal's old end, because a draft that the crash tore may
 // have left keys behind which only the replay is sure to write again.
 func (w *writer) beginCheckpoint(ctx context.Context) {
-	w.metrics.series.Set(float64(w.table.live))
 	last := w.next - 1
 	good, _ := w.state.Good()
 	if w.draft != nil || w.next < w.oldEnd || last == good.Seq {

@@ -45,7 +45,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		falseIncrease: f.NewCounter(prometheus.CounterOpts{Name: "pawl_false_increase_total",
 			Help: "Sum of the increase that PromQL would have shown over the raw samples and that never happened."}),
 		series: f.NewGauge(prometheus.GaugeOpts{Name: "pawl_series",
-			Help: "Series known, counters or not; updated with each checkpoint."}),
+			Help: "Series known, counters or not."}),
 		checkpoints: f.NewCounter(prometheus.CounterOpts{Name: "pawl_checkpoints_total",
 			Help: "Checkpoints declared good."}),
 		lastCheckpoint: f.NewGauge(prometheus.GaugeOpts{Name: "pawl_last_checkpoint_timestamp_seconds",

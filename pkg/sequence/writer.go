@@ -73,6 +73,7 @@ func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 	if err := w.load(); err != nil {
 		return nil, fmt.Errorf("read the series state back: %w", err)
 	}
+	m.series.Set(float64(w.table.live))
 	return w, nil
 }
 
@@ -145,6 +146,7 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	it.Late, after = w.takeLate(r.seq)
 	it.After = max(it.After, after)
 	w.applied.Store(r.seq)
+	w.metrics.series.Set(float64(w.table.live))
 	if it.Batch == nil && len(it.Late) == 0 {
 		w.mark.Done(r.seq)
 		return nil

@@ -31,7 +31,6 @@ type histSim struct {
 	sim
 	tr    HistTrace
 	truth counts
-	sum   float64 // raw
 }
 
 func newHistSim(seed uint64, hours int, format string, args ...any) *histSim {

@@ -323,9 +323,11 @@ func TestNativeIncreaseIsTheTruth(t *testing.T) {
 		{"stale reads", 0.002, correct.Policy{}, staleTraces},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			seeds := uint64(2)
+			// Few seeds scatter: of 300 short runs of two seeds the worst was at 2.8
+			// times its reach. What breaks a class is far beyond four times.
+			seeds, margin := uint64(3), 4.0
 			if os.Getenv("PAWL_LONG") != "" {
-				seeds = 20
+				seeds, margin = 20, 1
 			}
 			var raw, count, sum float64
 			for k := range seeds {
@@ -336,10 +338,9 @@ func TestNativeIncreaseIsTheTruth(t *testing.T) {
 			}
 			n := float64(seeds)
 			t.Logf("seed %d: PromQL alone %.4g, count %.4g, sum %.4g", seed, raw/n, count/n, sum/n)
-			// Few seeds scatter by more than half.
-			reach := c.reach * (1 + 2/math.Sqrt(n))
-			if count/n > reach || sum/n > 1.5*reach {
-				t.Errorf("seed %d: count %.4g, sum %.4g, reach %.4g", seed, count/n, sum/n, reach)
+			// The reach is set for counts; a sum also has the values that were hidden.
+			if limit := margin * c.reach; count/n > limit || sum/n > 1.25*limit {
+				t.Errorf("seed %d: count %.4g, sum %.4g, at most %.4g", seed, count/n, sum/n, limit)
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 // its series, let pkg/correct see that it grew, next.
 func (w *writer) apply(r *Request) (after uint64) {
 	b := &r.Batch
+	w.batch = b
 	now := uint32(w.clock / 1000)
 	w.class.learn(b.Tenant, b.Metadata)
 	for i := range b.Series {
@@ -54,6 +55,7 @@ func (w *writer) apply(r *Request) (after uint64) {
 		}
 	}
 	w.park(b)
+	w.batch = nil
 	w.metrics.applied(b)
 	return after
 }

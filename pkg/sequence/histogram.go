@@ -136,7 +136,7 @@ func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample c
 		w.recall(b, i, gid)
 	}
 	if g.histogram.Complete() {
-		w.judge(b, g)
+		w.judge(g)
 	}
 }
 
@@ -168,12 +168,11 @@ func (w *writer) recall(b *rewrite.Batch, i int, gid uint32) {
 }
 
 // judge lets a waiting histogram decide about its oldest timestamp with what
-// is there, and about later ones that are complete; b is the batch at hand, nil
-// if there is none.
-func (w *writer) judge(b *rewrite.Batch, g *group) {
-	w.release(b, g)
+// is there, and about later ones that are complete.
+func (w *writer) judge(g *group) {
+	w.release(g)
 	for g.histogram.Waiting() && g.histogram.Complete() {
-		w.release(b, g)
+		w.release(g)
 	}
 	if !g.histogram.Waiting() {
 		g.deadline = 0 // it leaves the list of the waiting when its turn comes
@@ -181,12 +180,12 @@ func (w *writer) judge(b *rewrite.Batch, g *group) {
 }
 
 // release sends what one verdict sets free on its way.
-func (w *writer) release(b *rewrite.Batch, g *group) {
+func (w *writer) release(g *group) {
 	for _, r := range g.histogram.Decide(w.class.policies[g.policy]) {
 		key := g.members[r.Part]
 		if r.Tag != lateTag {
 			j := int(r.Tag - 1)
-			w.outcome(b, w.seriesOf(b, j), j, r.S, r.Out, &g.counts)
+			w.outcome(w.batch, w.seriesOf(w.batch, j), j, r.S, r.Out, &g.counts)
 			continue
 		}
 		id := w.identityOf(key)
@@ -246,7 +245,7 @@ func (w *writer) overdue() {
 		if g == nil || g.deadline != next.deadline {
 			continue
 		}
-		w.judge(nil, g)
+		w.judge(g)
 		gs.touch(next.gid)
 		if g.histogram.Waiting() {
 			gs.await(next.gid, w.clock+w.joinMS)
@@ -261,7 +260,7 @@ func (w *writer) dissolve(gid uint32) {
 	gs := w.groups
 	g := gs.all[gid]
 	for g.histogram.Waiting() {
-		w.judge(nil, g)
+		w.judge(g)
 	}
 	for _, key := range g.members {
 		if id, ok := w.table.find(key); ok {

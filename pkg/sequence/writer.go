@@ -41,9 +41,10 @@ type writer struct {
 	// Which batch last held a forgotten series is forgotten too, so whatever is
 	// met after this record waits for everything before it.
 	forgotten uint64
-	kept      int    // entries in the corrections log, drafts included
-	nth       uint32 // corrections made by the record at hand
-	late      []late // samples that were held and go out with the record at hand
+	kept      int            // entries in the corrections log, drafts included
+	nth       uint32         // corrections made by the record at hand
+	late      []late         // samples that were held and go out with the record at hand
+	batch     *rewrite.Batch // the batch at hand, nil between two
 	lastGood  time.Time
 
 	asks          chan func() // run between two requests

@@ -217,3 +217,53 @@ func BenchmarkApply(b *testing.B) {
 		})
 	}
 }
+
+// Rule: a part that comes back after correct.forget_after takes its histogram
+// apart, also when the very request made that histogram suspicious: what it
+// held of the request goes out.
+func TestAPartThatWasAwayDissolvesAWaitingHistogram(t *testing.T) {
+	w := newTestWriter(t)
+	w.forgetMS = 60_000
+	send := func(seq uint64, receivedMS int64, les ...string) *Request {
+		req := &prompb.WriteRequest{}
+		for i, le := range les {
+			v := float64(100*(i+1)) + float64(seq)
+			if seq == 9 && i == 0 {
+				v = 1 // it falls: suspicious
+			}
+			req.Timeseries = append(req.Timeseries, prompb.TimeSeries{
+				Labels:  []prompb.Label{{Name: "__name__", Value: "x_bucket"}, {Name: "le", Value: le}},
+				Samples: []prompb.Sample{{Timestamp: int64(seq) * 15_000, Value: v}}})
+		}
+		msg, _ := req.Marshal()
+		r := decoded(t, &Request{}, seq, snappy.Encode(nil, msg))
+		r.Time = receivedMS
+		w.next, w.clock = seq+1, receivedMS
+		w.apply(r)
+		return r
+	}
+	const t0 = 1_790_000_000_000
+	send(1, t0, "1", "2", "+Inf")
+	for seq := uint64(2); seq < 9; seq++ { // le=2 stays away
+		send(seq, t0+int64(seq)*15_000, "1", "+Inf")
+	}
+	r := send(9, t0+9*15_000, "1", "2", "+Inf")
+	batches, _ := w.takeLate(9)
+	arrived := 0
+	for _, b := range append(batches, &r.Batch) {
+		_, kept, err := b.Encode(nil, rewrite.V1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		arrived += kept.Samples
+	}
+	for _, g := range w.groups.all {
+		if g != nil && g.histogram.Waiting() {
+			t.Log("the new histogram waits for parts of its own")
+			arrived++
+		}
+	}
+	if arrived < 3 {
+		t.Errorf("%d of 3 samples go out or wait", arrived)
+	}
+}

@@ -1,9 +1,11 @@
 package correct_test
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 
 	"pawl/pkg/correct"
@@ -14,19 +16,23 @@ import (
 const (
 	// 100 checks of rapid's at this length are 10^5 samples.
 	traceLength = 1000
-	// longTraces with PAWL_LONG=1 are 10^7 samples.
+	// longTraces are 10^7 samples; PAWL_LONG=n runs n times as many.
 	longTraces = 10000
 )
 
-// everyTrace runs check over traces drawn by rapid, and over many more with PAWL_LONG=1.
+// everyTrace runs check over traces drawn by rapid, and over n times longTraces more with PAWL_LONG=n.
 func everyTrace(t *testing.T, check func(t rapid.TB, seed uint64)) {
 	rapid.Check(t, func(t *rapid.T) { check(t, rapid.Uint64().Draw(t, "seed")) })
-	if os.Getenv("PAWL_LONG") == "" {
+	times, err := strconv.ParseUint(cmp.Or(os.Getenv("PAWL_LONG"), "0"), 10, 16)
+	if err != nil {
+		t.Fatalf("PAWL_LONG: %v", err)
+	}
+	if times == 0 {
 		return
 	}
 	first := rand.Uint64()
-	t.Logf("first seed %d", first)
-	for i := range uint64(longTraces) {
+	t.Logf("first seed %d, %d samples", first, times*longTraces*traceLength)
+	for i := range times * longTraces {
 		if check(t, first+i); t.Failed() {
 			t.Fatalf("seed %d", first+i)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/relabel"
 
+	"pawl/internal/killpoint"
 	"pawl/pkg/rewrite"
 	"pawl/pkg/store"
 )
@@ -216,6 +217,9 @@ func (f *Forwarder) sendUntilSettled(ctx context.Context, it Item, tenant string
 	for attempt := 0; ; attempt++ {
 		began := time.Now()
 		ans := up.client.send(ctx, tenant, body, kept, attempt)
+		if ans.verdict == taken {
+			killpoint.At(killpoint.SendAnswer)
+		}
 		f.metrics.send.WithLabelValues(ans.verdict.String()).Observe(time.Since(began).Seconds())
 		switch ans.verdict {
 		case taken:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"pawl/internal/killpoint"
 	"pawl/pkg/rewrite"
 	"pawl/pkg/store"
 )
@@ -76,6 +77,7 @@ func (f *Forwarder) reject(it Item, tenant string, body []byte, v rewrite.Versio
 		say, what = f.log.Warn, what+"; they may have been delivered before the last stop, and be refused as a repetition"
 	}
 	say(what, "batch", it.Seq, "status", ans.status, "samples", kept.Samples+kept.Histograms, "answer", ans.err)
+	killpoint.At(killpoint.RejectWrite)
 	err := f.rejected.Add(store.Rejected{
 		Time: time.Now().UnixMilli(), Tenant: tenant, Version: uint8(v), Status: ans.status,
 		Answer: ans.body, Samples: uint32(kept.Samples + kept.Histograms), Body: body,
@@ -83,6 +85,7 @@ func (f *Forwarder) reject(it Item, tenant string, body []byte, v rewrite.Versio
 	if err != nil {
 		return fmt.Errorf("keep the refused batch %d: %w", it.Seq, err)
 	}
+	killpoint.At(killpoint.RejectSettle)
 	f.metrics.rejected(kept)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pawl/internal/killpoint"
 	"pawl/pkg/config"
 	"pawl/pkg/store"
 )
@@ -58,10 +59,12 @@ func (d *disk) open(o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	killpoint.At(killpoint.RecoverJournal)
 	d.note = store.NewDelivered(filepath.Join(d.path, "journal"), d.journal)
 	if d.state, err = store.OpenState(filepath.Join(d.path, "state"), o.Logger, o.Registry); err != nil {
 		return err
 	}
+	killpoint.At(killpoint.RecoverState)
 	d.rejected, err = store.OpenRejected(filepath.Join(d.path, "rejected"), rejectedBytes, o.Logger)
 	return err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"pawl/internal/killpoint"
 	"pawl/pkg/config"
 	"pawl/pkg/forward"
 	"pawl/pkg/receive"
@@ -106,7 +107,8 @@ func (r *Relay) join() error {
 	r.sequence, err = sequence.New(sequence.Options{
 		Delivered: delivered,
 		Journal:   r.disk.journal, State: r.disk.state, Mark: r.mark, Out: r.items, Correct: o.Config.Correct,
-		CheckpointEvery: checkpointEvery, TailBytes: tailBytes, WindowBytes: windowBytes,
+		CheckpointEvery: killpoint.Duration(killpoint.EnvCheckpoint, checkpointEvery),
+		TailBytes:       killpoint.Bytes(killpoint.EnvMemory, tailBytes), WindowBytes: killpoint.Bytes(killpoint.EnvMemory, windowBytes),
 		Logger: o.Logger, Registerer: o.Registry,
 	})
 	if err != nil {
@@ -136,6 +138,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		if err := r.sequence.Adopt(r.current().Correct); err != nil && !errors.Is(err, sequence.ErrStopping) {
 			return fmt.Errorf("put the rules into the journal: %w", err)
 		}
+		killpoint.At(killpoint.RecoverReady)
 		r.ready.Store(true)
 		return nil
 	})

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"pawl/internal/killpoint"
 	"pawl/pkg/rewrite"
 	"pawl/pkg/store"
 )
@@ -106,6 +107,7 @@ func (w *writer) encodeSeries(d *draft) {
 // write puts the draft on disk, waits until the upstream has everything
 // before it, and declares it good; then the journal behind it can go.
 func (w *writer) write(ctx context.Context, d *draft) error {
+	killpoint.At(killpoint.CheckpointBegin)
 	began := time.Now()
 	version := w.state.Begin(d.seq)
 	for _, p := range d.puts {
@@ -118,6 +120,7 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 		return err
 	}
 	w.metrics.checkpointWrite.Observe(time.Since(began).Seconds())
+	killpoint.At(killpoint.CheckpointFlush)
 	if err := w.mark.Wait(ctx, d.seq); err != nil {
 		version.Abandon()
 		return nil // stopping; the next start replays from the last good one
@@ -125,6 +128,7 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 	if err := version.Declare(); err != nil {
 		return err
 	}
+	killpoint.At(killpoint.CheckpointGood)
 	if err := w.journal.Cut(d.seq + 1); err != nil {
 		return fmt.Errorf("cut the journal before record %d: %w", d.seq+1, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"pawl/internal/killpoint"
 	"pawl/pkg/store"
 )
 
@@ -82,6 +83,7 @@ func (c *committer) run(ctx context.Context) error {
 			for i, r := range group {
 				r.seq, r.Time = records[i].Seq, records[i].Time
 			}
+			killpoint.At(killpoint.SyncAnswer)
 			c.answer(group, nil)
 			c.feed.offer(group)
 			continue

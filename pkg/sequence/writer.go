@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pawl/internal/killpoint"
 	"pawl/pkg/config"
 	"pawl/pkg/forward"
 	"pawl/pkg/rewrite"
@@ -127,6 +128,11 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	if r.seq != w.next {
 		panic(fmt.Sprintf("BUG: record %d applied where %d was due", r.seq, w.next))
 	}
+	if r.seq < w.oldEnd {
+		killpoint.At(killpoint.RecoverReplay)
+	} else {
+		killpoint.At(killpoint.AnswerApply)
+	}
 	w.next++
 	w.nth = 0
 	w.clock = max(w.clock, r.Time)
@@ -162,6 +168,7 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	if it.Batch != nil {
 		w.inFlight.Add(r.size())
 	}
+	killpoint.At(killpoint.ApplySend)
 	return w.hand(ctx, it)
 }
 

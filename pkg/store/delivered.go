@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/cespare/xxhash/v2"
+
+	"pawl/internal/killpoint"
 )
 
 // Delivered remembers, in journal/delivered, up to which record the upstream has everything. It spares the upstream repetitions after
@@ -40,21 +42,26 @@ func (d *Delivered) Load() (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read what was delivered: %w", err)
 	}
-	if len(b) != deliveredLen || crc32.Checksum(b[:16], castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
-		return 0, nil
-	}
-	seq := binary.LittleEndian.Uint64(b)
-	if seq < d.j.First() || seq >= d.j.End() {
+	seq, noted, ok := getDelivered(b)
+	if !ok || seq < d.j.First() || seq >= d.j.End() {
 		return 0, nil
 	}
 	print, err := d.fingerprint(seq)
 	if err != nil {
 		return 0, fmt.Errorf("read what was delivered: %w", err)
 	}
-	if print != binary.LittleEndian.Uint64(b[8:]) {
+	if print != noted {
 		return 0, nil
 	}
 	return seq, nil
+}
+
+// getDelivered reads the note's content.
+func getDelivered(b []byte) (seq, fingerprint uint64, ok bool) {
+	if len(b) != deliveredLen || crc32.Checksum(b[:16], castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
+		return 0, 0, false
+	}
+	return binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]), true
 }
 
 // Save notes that everything up to record seq was delivered.
@@ -69,6 +76,7 @@ func (d *Delivered) Save(seq uint64) error {
 	if err := os.WriteFile(d.path+".tmp", b, 0o600); err != nil {
 		return fmt.Errorf("note what was delivered: %w", err)
 	}
+	killpoint.At(killpoint.DeliveredRename)
 	if err := os.Rename(d.path+".tmp", d.path); err != nil {
 		return fmt.Errorf("note what was delivered: %w", err)
 	}
@@ -89,6 +97,10 @@ func (d *Delivered) fingerprint(seq uint64) (uint64, error) {
 		}
 		return 0, err
 	}
+	return fingerprintOf(rec), nil
+}
+
+func fingerprintOf(rec Record) uint64 {
 	h := xxhash.New()
 	var head [17]byte
 	binary.LittleEndian.PutUint64(head[:], rec.Seq)
@@ -97,5 +109,5 @@ func (d *Delivered) fingerprint(seq uint64) (uint64, error) {
 	_, _ = h.Write(head[:])
 	_, _ = h.WriteString(rec.Tenant)
 	_, _ = h.Write(rec.Payload)
-	return h.Sum64(), nil
+	return h.Sum64()
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"pawl/internal/killpoint"
 )
 
 // Draft is the next checkpoint. It goes Put and Delete, then Write, then Declare once every journal record up to its seq has been
@@ -195,6 +197,7 @@ func (d *Draft) flush() error {
 	defer wb.Cancel()
 	for _, it := range d.items {
 		var err error
+		killpoint.At(killpoint.CheckpointKey)
 		if it.del {
 			err = wb.Delete(it.key)
 		} else {
@@ -220,12 +223,14 @@ func (d *Draft) Declare() error {
 		defer wb.Cancel()
 		return errors.Join(wb.Set(markerKey, d.next.encode()), wb.Flush())
 	})
+	killpoint.At(killpoint.CheckpointMarker)
 	if err == nil {
 		err = guard(s.db.Sync)
 	}
 	if err == nil {
 		err = s.disk.syncDir(s.badgerDir()) // names of new logs and tables
 	}
+	killpoint.At(killpoint.CheckpointSync)
 	if err == nil {
 		err = writeStateHead(s.disk, s.dir, d.next)
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pawl/internal/killpoint"
 )
 
 // RecordKind says what a record's payload is. The journal does not look into it.
@@ -80,7 +82,7 @@ type Journal struct {
 // safe, is cut and logged; whatever else is not as it was written is a *CorruptionError, and nothing was changed then.
 func OpenJournal(dir string, o JournalOptions) (*Journal, error) {
 	if o.SegmentBytes <= 0 {
-		o.SegmentBytes = defaultSegmentBytes
+		o.SegmentBytes = killpoint.Bytes(killpoint.EnvSegment, defaultSegmentBytes)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -127,7 +129,9 @@ func (j *Journal) Append(group []Record) error {
 		}
 	}
 	s := j.active()
+	killpoint.At(killpoint.BeforeWrite)
 	err = j.write(s, group)
+	killpoint.At(killpoint.WriteSync)
 	if err == nil && j.o.Sync {
 		err = j.syncTo(s, s.next+uint64(len(group)), s.end+size)
 	}
@@ -205,6 +209,7 @@ func (j *Journal) syncTo(s *segment, next uint64, end int64) error {
 	}
 	j.metrics.syncSeconds.Observe(time.Since(start).Seconds())
 	j.dirty = false
+	killpoint.At(killpoint.SyncHead)
 	return j.head.set(headSlot{first: j.First(), end: next, segment: s.first, offset: end})
 }
 

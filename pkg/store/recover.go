@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"pawl/internal/killpoint"
 )
 
 // recover brings the journal's memory up from its files. known says that the head could be read.
@@ -107,6 +109,7 @@ func (j *Journal) openLast(first uint64, known bool) error {
 	if err := j.judgeTail(f, s, reason, known); err != nil {
 		return err
 	}
+	killpoint.At(killpoint.RecoverTail)
 	from := int64(segmentHeaderLen)
 	if h := j.head.slot; known && h.segment == first {
 		from = h.offset

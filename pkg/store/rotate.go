@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path/filepath"
+
+	"pawl/internal/killpoint"
 )
 
 // rotate seals the last segment with its footer and begins the next.
@@ -21,6 +23,7 @@ func (j *Journal) rotate() error {
 	s.size = s.end + int64(len(b))
 	j.bytes += int64(len(b))
 	j.mu.Unlock()
+	killpoint.At(killpoint.RotateFooter)
 	return j.begin(s.next, s.last)
 }
 
@@ -53,6 +56,7 @@ func (j *Journal) begin(first uint64, floor int64) error {
 	j.segments = append(j.segments, s)
 	j.bytes += s.size
 	j.mu.Unlock()
+	killpoint.At(killpoint.RotateHead)
 	return j.syncHead()
 }
 
@@ -72,9 +76,11 @@ func (j *Journal) Cut(before uint64) error {
 		return err
 	}
 	for _, s := range drop {
+		killpoint.At(killpoint.CutFiles)
 		if err := j.o.disk.remove(s.path); err != nil {
 			return fmt.Errorf("cut journal: %w", err) // a start removes what is left: the head says that it was cut
 		}
+		killpoint.At(killpoint.CutFile)
 		j.log.Debug("journal segment dropped", "path", s.path, "first", s.first, "next", s.next)
 	}
 	if len(drop) > 0 {
@@ -114,6 +120,7 @@ func (j *Journal) cut(before uint64) ([]*segment, error) {
 		if err != nil {
 			return nil, j.fail(fmt.Errorf("cut journal: %w", err))
 		}
+		killpoint.At(killpoint.CutHead)
 	}
 	return drop, nil
 }

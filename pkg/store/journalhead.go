@@ -34,12 +34,22 @@ func openJournalHead(dir string, d disk) (h *journalHead, known bool, err error)
 		f.Close()
 		return nil, false, fmt.Errorf("read journal head: %w", err)
 	}
-	for at := 0; at+headSlotLen <= n; at += headSlotStride {
-		if s, ok := getHeadSlot(b[at:]); ok && (!known || s.generation > h.slot.generation) {
-			h.slot, known = s, true
+	h.slot, known, _ = newestSlot(b[:n])
+	return h, known, nil
+}
+
+// newestSlot is the slot that counts of a head file's content, and how many of the two can be read.
+func newestSlot(b []byte) (newest headSlot, known bool, readable int) {
+	for at := 0; at+headSlotLen <= len(b); at += headSlotStride {
+		s, ok := getHeadSlot(b[at:])
+		if !ok {
+			continue
+		}
+		if readable++; !known || s.generation > newest.generation {
+			newest, known = s, true
 		}
 	}
-	return h, known, nil
+	return newest, known, readable
 }
 
 // set writes s into the older slot.

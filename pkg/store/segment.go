@@ -173,20 +173,31 @@ func (s *segment) written(f io.ReaderAt) (bool, error) {
 
 // listSegments gives the first seqs of dir's segments in order, and removes what an interrupted creation left.
 func listSegments(dir string, d disk) ([]uint64, error) {
-	entries, err := os.ReadDir(dir) // sorted by name, which has a fixed width
+	firsts, unfinished, err := segmentsIn(dir)
 	if err != nil {
 		return nil, err
 	}
-	var firsts []uint64
+	for _, path := range unfinished {
+		if err := d.remove(path); err != nil {
+			return nil, err
+		}
+	}
+	return firsts, nil
+}
+
+// segmentsIn lists dir without changing it: the first seqs of its segments in order, and the files that an interrupted creation left.
+func segmentsIn(dir string) (firsts []uint64, unfinished []string, err error) {
+	entries, err := os.ReadDir(dir) // sorted by name, which has a fixed width
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), ".tmp") {
-			if err := d.remove(filepath.Join(dir, e.Name())); err != nil {
-				return nil, err
-			}
+			unfinished = append(unfinished, filepath.Join(dir, e.Name()))
 		}
 		if n, ok := segmentSeq(e.Name()); ok {
 			firsts = append(firsts, n)
 		}
 	}
-	return firsts, nil
+	return firsts, unfinished, nil
 }

@@ -60,9 +60,28 @@ type Receive struct {
 	// 413. Default 64KB: Mimir takes 2KB, so the relay is not the first to refuse.
 	MaxLabelValueBytes Bytes `yaml:"max_label_value_bytes"`
 
-	// MaxInFlight is how many requests are worked on at once; one more is answered
-	// with 503 and Retry-After. Default 256: five senders of Prometheus' 50 shards.
+	// MaxInFlight is how many requests are worked on at once, from their body's last
+	// byte to their answer; one more is answered with 503 and Retry-After. Default 256:
+	// five senders of Prometheus' 50 shards.
 	MaxInFlight int `yaml:"max_in_flight"`
+
+	// MaxInFlightBytes bounds, in bytes, what all requests that are read or worked on
+	// hold at once: bodies as they come in, and messages by the length that their snappy
+	// header announces, before anything is allocated. More is answered with 503 and
+	// Retry-After. Default 128MB: 256 requests of Prometheus' default size (2,000 samples,
+	// 0.4MB decompressed) and room for one of the largest.
+	MaxInFlightBytes Bytes `yaml:"max_in_flight_bytes"`
+
+	// MaxConnections bounds the connections of the write listener, and the requests whose
+	// bodies are being read. Over it, the oldest connection that has not brought a whole
+	// request yet is closed, or the one that has been idle longest. Default 1024: each
+	// takes about 30 KB.
+	MaxConnections int `yaml:"max_connections"`
+
+	// MaxTenantSamples is how many samples and native histograms per second one tenant may
+	// send, with bursts of ten seconds' worth; over it, 429 with Retry-After, which a
+	// default Prometheus drops. Default 0: no such bound, and never 429.
+	MaxTenantSamples int `yaml:"max_tenant_samples_per_second"`
 }
 
 // Journal is the append log that an accepted request is in before it is acknowledged.
@@ -98,6 +117,8 @@ type Storage struct {
 	BallastBytes Bytes `yaml:"ballast_bytes"`
 }
 
+			MaxInFlightBytes:   128 * MB,
+			MaxConnections:     1024,
 // Default is the configuration of an empty file: everything but the upstream, which has no default.
 func Default() Config {
 	return Config{

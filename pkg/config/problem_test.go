@@ -119,6 +119,15 @@ storage:
 		{"the upstream's values, all of them", `remote_write:
   - url: mimir:9009/api/v1/push
     remote_timeout: 30
+		{"less than one request may hold", upstream + `receive:
+  max_decoded_bytes: 256MB
+  max_connections: 0
+  max_tenant_samples_per_second: -1
+`, []string{
+			"relay.yml:3: receive.max_in_flight_bytes: 128MB is less than receive.max_body_bytes and receive.max_decoded_bytes together (272MB)",
+			"relay.yml:5: receive.max_connections: 0 is outside of 1 to 100000",
+			"relay.yml:6: receive.max_tenant_samples_per_second: -1 is outside of 0 to 1000000000",
+		}},
     name: [a]
 `, []string{
 			`relay.yml:3: remote_write[0].remote_timeout: not a valid duration string: "30"; write a number and a unit, such as 30s`,

@@ -10,6 +10,7 @@ const (
 	maxMessageBytes = 1 * GB  // of one request: a position in a message must fit 31 bits with room to spare
 	maxLabels       = 10_000  // a series of more is a mistake, whoever sends it
 	maxInFlight     = 100_000 // each holds a goroutine, a connection and a body
+	maxTenantRate   = 1e9     // samples per second: far above what one relay takes
 )
 
 // settle writes down what holds whatever the file says, and notes where the file said otherwise.
@@ -79,6 +80,12 @@ func (r *Receive) validate(p *problems) {
 	size(p, "receive.max_label_value_bytes", r.MaxLabelValueBytes, 1, maxMessageBytes)
 	count(p, "receive.max_labels_per_series", r.MaxLabels, 1, maxLabels)
 	count(p, "receive.max_in_flight", r.MaxInFlight, 1, maxInFlight)
+	count(p, "receive.max_connections", r.MaxConnections, 1, maxInFlight)
+	count(p, "receive.max_tenant_samples_per_second", r.MaxTenantSamples, 0, maxTenantRate)
+	if least := r.MaxBodyBytes + r.MaxDecodedBytes; r.MaxInFlightBytes < least && least <= maxMessageBytes {
+		p.at("receive.max_in_flight_bytes", "%s is less than receive.max_body_bytes and receive.max_decoded_bytes together (%s): one request of that size could never be accepted",
+			r.MaxInFlightBytes, least)
+	}
 }
 
 func (s *Storage) validate(p *problems) {

@@ -37,7 +37,7 @@ type metrics struct {
 	duration prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
 	f := promauto.With(reg)
 	m := &metrics{
 		received: f.NewCounterVec(prometheus.CounterOpts{Name: "pawl_received_total",
@@ -51,6 +51,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		duration: f.NewHistogram(prometheus.HistogramOpts{Name: "pawl_receive_duration_seconds",
 			Help: "Time from a request's header to its answer, for accepted requests.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)}),
 	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_receive_in_flight_requests",
+		Help: "Requests that are worked on, from their body's last byte to their answer (receive.max_in_flight)."}, func() float64 { return float64(b.held(working)) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_receive_in_flight_bytes",
+		Help: "Bytes held by requests that are read or worked on (receive.max_in_flight_bytes)."}, func() float64 { return float64(b.held(memory)) })
 	for _, t := range []string{"sample", "histogram", "exemplar", "metadata"} {
 		m.received.WithLabelValues(t)
 	}

@@ -9,14 +9,10 @@
 package receive
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math/rand/v2"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -26,7 +22,6 @@ import (
 	"pawl/pkg/config"
 	"pawl/pkg/rewrite"
 	"pawl/pkg/sequence"
-	"pawl/pkg/store"
 )
 
 // Sink makes a request durable; see sequence.Sequencer.Commit.
@@ -39,7 +34,8 @@ type Handler struct {
 	sink     Sink
 	pressure func() error // why nothing is accepted now, nil to accept
 	settings atomic.Pointer[config.Receive]
-	inFlight atomic.Int64
+	budget   budget
+	rates    rates
 	log      *slog.Logger
 	quiet    quiet
 	metrics  *metrics
@@ -56,7 +52,8 @@ type Options struct {
 
 // New makes the handler.
 func New(o Options) *Handler {
-	h := &Handler{sink: o.Sink, pressure: o.Pressure, log: o.Logger, metrics: newMetrics(o.Registerer)}
+	h := &Handler{sink: o.Sink, pressure: o.Pressure, log: o.Logger}
+	h.metrics = newMetrics(o.Registerer, &h.budget)
 	h.Configure(o.Settings)
 	return h
 }
@@ -68,21 +65,29 @@ func (h *Handler) Configure(s config.Receive) { h.settings.Store(&s) }
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	set := h.settings.Load()
-	version, refusal := protocol(r)
-	if refusal == nil {
-		refusal = h.admit(set)
-	}
-	if refusal != nil {
-		h.refuse(w, r, version, refusal)
+	version, why := protocol(r)
+	if why != nil {
+		h.refuse(w, r, version, why)
 		return
 	}
-	defer h.inFlight.Add(-1)
-	req, refusal := h.read(w, r, set, version)
-	if refusal != nil {
-		h.refuse(w, r, version, refusal)
+	tenant, err := tenantOf(r, set.TenantHeader)
+	if err != nil {
+		h.refuse(w, r, version, &refusal{http.StatusBadRequest, "tenant", err, 0})
 		return
 	}
-	// Once committed the request belongs to the pipeline: count before.
+	c := claim{budget: &h.budget, tenant: tenant, set: set}
+	defer c.release()
+	if why = h.admit(&c); why != nil {
+		h.refuse(w, r, version, why)
+		return
+	}
+	req, why := h.read(w, r, &c, version)
+	if why != nil {
+		h.refuse(w, r, version, why)
+		return
+	}
+	// Once committed the request belongs to the pipeline, whose memory has
+	// bounds of its own: count before.
 	written := countsOf(&req.Batch)
 	body := len(req.Body)
 	if len(req.Batch.Series)+len(req.Batch.Metadata) == 0 {
@@ -92,6 +97,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, version, fromCommit(err))
 		return
 	}
+	h.rates.spend(tenant, written.samples+written.histograms, set.MaxTenantSamples)
 	h.metrics.accepted(version, written, body, time.Since(began))
 	if version == rewrite.V2 {
 		written.header(w.Header())
@@ -99,81 +105,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// admit takes a place among the requests in flight.
-func (h *Handler) admit(set *config.Receive) *refusal {
+// admit decides whether the body is read at all.
+func (h *Handler) admit(c *claim) *refusal {
 	if err := h.pressure(); err != nil {
-		return &refusal{http.StatusServiceUnavailable, "pressure", err}
+		return &refusal{http.StatusServiceUnavailable, "pressure", err, 0}
 	}
-	if h.inFlight.Add(1) > int64(set.MaxInFlight) {
-		h.inFlight.Add(-1)
-		return &refusal{http.StatusServiceUnavailable, "in_flight",
-			fmt.Errorf("%d requests are being worked on (receive.max_in_flight); send this one again later", set.MaxInFlight)}
+	if wait := h.rates.wait(c.tenant, c.set.MaxTenantSamples); wait > 0 {
+		return tooFast(wait, c.set.MaxTenantSamples)
 	}
-	return nil
-}
-
-// read brings the body in, bounded, and checks it completely.
-func (h *Handler) read(w http.ResponseWriter, r *http.Request, set *config.Receive, v rewrite.Version) (*sequence.Request, *refusal) {
-	tenant, err := tenantOf(r, set.TenantHeader)
-	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "tenant", err}
+	// A place among those that are worked on is taken only once the body is
+	// there, or slow clients would hold them all.
+	if ok, crowded := h.budget.has(c.tenant, working, 1, working.most(c.set)); !ok {
+		return scarce(working, working.most(c.set), crowded)
 	}
-	limit := int64(set.MaxBodyBytes)
-	tooLarge := &refusal{http.StatusRequestEntityTooLarge, "too_large",
-		fmt.Errorf("the compressed body is larger than %d bytes (receive.max_body_bytes)", limit)}
-	if r.ContentLength > limit {
-		return nil, tooLarge
-	}
-	req := sequence.Borrow()
-	req.Body, err = readAll(req.Body, http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
-	if err == nil {
-		req.Time = time.Now().UnixMilli()
-		err = req.Batch.Decode(v, tenant, req.Body, rewrite.Limits{
-			MaxDecodedBytes: int(set.MaxDecodedBytes), MaxLabels: set.MaxLabels, MaxLabelValueBytes: int(set.MaxLabelValueBytes),
-		})
-	}
-	if b := &req.Batch; err == nil && len(b.Series)+len(b.Metadata) == 0 && len(b.Message) > 0 {
-		// Protobuf skips what it does not know: a 2.0 body called 1.0 would be
-		// acknowledged and nothing of it read.
-		err = fmt.Errorf("the body of %d bytes has neither series nor metadata of the message that Content-Type names; remote write 2.0 is %s", len(b.Message), typeV2)
-	}
-	if err == nil {
-		return req, nil
-	}
-	req.Release()
-	var body *http.MaxBytesError
-	var large *rewrite.TooLargeError
-	switch {
-	case errors.As(err, &body):
-		return nil, tooLarge
-	case errors.As(err, &large):
-		return nil, &refusal{http.StatusRequestEntityTooLarge, "too_large", err}
-	}
-	return nil, &refusal{http.StatusBadRequest, "malformed", err}
-}
-
-// believed is how much of a body's announced length is allocated before any of
-// it has come, in bytes: an announcement costs its sender nothing.
-const believed = 256 << 10
-
-// readAll reads r to its end into b, which it grows as needed.
-func readAll(b []byte, r io.Reader, announced int64) ([]byte, error) {
-	if n := int(min(announced, believed)) + 1; announced >= 0 && cap(b) < n {
-		b = make([]byte, 0, n)
-	}
-	for {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
-		}
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if err == io.EOF {
-			return b, nil
-		}
-		if err != nil {
-			return b, fmt.Errorf("read the body: %w", err)
-		}
-	}
+	return c.take(reading, 1)
 }
 
 // The messages of remote write, as Content-Type's proto parameter names them.
@@ -188,7 +133,7 @@ const (
 // decompressed.
 func protocol(r *http.Request) (rewrite.Version, *refusal) {
 	unsupported := func(format string, args ...any) *refusal {
-		return &refusal{http.StatusUnsupportedMediaType, "media_type", fmt.Errorf(format, args...)}
+		return &refusal{http.StatusUnsupportedMediaType, "media_type", fmt.Errorf(format, args...), 0}
 	}
 	version := rewrite.V1
 	if ct := r.Header.Get("Content-Type"); ct != "" { // absent: 1.0, as Prometheus' receiver takes it
@@ -230,40 +175,4 @@ func tenantOf(r *http.Request, header string) (string, error) {
 		}
 	}
 	return t, nil
-}
-
-// refusal is an answer that accepts nothing.
-type refusal struct {
-	status int
-	reason string // for the metric: never from input
-	err    error
-}
-
-// fromCommit says what a failed commit means for the sender: that it was not
-// accepted and may be sent again.
-func fromCommit(err error) *refusal {
-	reason := "journal"
-	switch {
-	case errors.Is(err, store.ErrFull):
-		reason = "journal_full"
-		err = fmt.Errorf("%w; the upstream has not taken the backlog yet", err)
-	case errors.Is(err, sequence.ErrStopping):
-		reason = "stopping"
-	}
-	return &refusal{http.StatusServiceUnavailable, reason, err}
-}
-
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v rewrite.Version, why *refusal) {
-	h.metrics.refused.WithLabelValues(strconv.Itoa(why.status), why.reason).Inc()
-	if h.quiet.allow(why.reason) {
-		h.log.Warn("refused a request", "status", why.status, "reason", why.reason, "from", r.RemoteAddr, "err", strconv.Quote(why.err.Error()))
-	}
-	if why.status == http.StatusServiceUnavailable {
-		// Spread over some seconds, so that senders do not come back in step.
-		w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
-	}
-	if v == rewrite.V2 {
-		written{}.header(w.Header())
-	}
-	http.Error(w, why.err.Error(), why.status)
 }

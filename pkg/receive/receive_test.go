@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -186,7 +185,7 @@ func TestInFlightIsBounded(t *testing.T) {
 	for range 2 {
 		go func() { codes <- post() }()
 	}
-	for h.inFlight.Load() < 2 {
+	for h.budget.held(working) < 2 {
 		time.Sleep(time.Millisecond)
 	}
 	if code := post(); code != 503 {
@@ -218,18 +217,6 @@ func TestPressureRefusesUnread(t *testing.T) {
 type countingReader struct{ n int }
 
 func (r *countingReader) Read(p []byte) (int, error) { r.n += len(p); return len(p), nil }
-
-// Rule: an announced length allocates nothing before it has come.
-func TestAnnouncedLengthsAreNotBelieved(t *testing.T) {
-	b, err := readAll(nil, bytes.NewReader([]byte("abc")), 1<<40)
-	if err != nil || string(b) != "abc" || cap(b) > believed+1 {
-		t.Errorf("%q, %v, capacity %d", b, err, cap(b))
-	}
-	long := bytes.Repeat([]byte("x"), 3*believed)
-	if b, err = readAll(nil, io.MultiReader(bytes.NewReader(long[:7]), bytes.NewReader(long[7:])), int64(len(long))); err != nil || !bytes.Equal(b, long) {
-		t.Errorf("%d bytes, %v", len(b), err)
-	}
-}
 
 // FuzzReceive: whatever comes in is answered 204, 400 or 413, without a panic,
 // and what was accepted can be encoded in both versions.

@@ -34,6 +34,8 @@ type Limits struct {
 	MaxDecodedBytes    int // bytes of the decompressed message; checked before anything of that size is allocated
 	MaxLabels          int // labels per series, and per exemplar
 	MaxLabelValueBytes int // bytes of one label's value; names are held to it too
+
+	Memory *Memory // of what was found good under these limits before; nil: none
 }
 
 // MetricType is a metric's type as writev2.Metadata_MetricType numbers it; 0 is unspecified.
@@ -71,8 +73,11 @@ type Series struct {
 	exemplars  int32
 }
 
-// createdField marks a series that carries rc.3's created_timestamp (TimeSeries field 6).
-const createdField = 1
+const (
+	createdField = 1 << iota // carries rc.3's created_timestamp (TimeSeries field 6)
+	stripped                 // goes out without the label of its replica (see SeekReplicas)
+	dropped                  // does not go out (see DropSeries)
+)
 
 // Metadata is one entry of a 1.0 metadata request.
 type Metadata struct {
@@ -103,12 +108,15 @@ type Batch struct {
 	lastSorted bool
 	names      []uint32 // 2.0: the name references last found free of duplicates
 	dup        []span   // scratch of the search for duplicate names
+	recall     recall   // 1.0: what the sender sent before
 
 	// Edits. edits[s] is kept for all samples once a first one cannot be made in place.
 	patched bool
 	edited  bool
 	edits   []uint8
 	natives map[int32]histogramEdit // by index into Histograms; only those that are edited
+	pairs   pairs
+	cut     bool // a series was dropped
 
 	spliced []byte // Message with its splices applied
 	series  []byte // one rebuilt TimeSeries
@@ -169,7 +177,7 @@ const maxMessage = math.MaxInt32 - 64
 
 // Footprint returns the bytes that the Batch holds on to, so that a pool can let a giant go.
 func (b *Batch) Footprint() int {
-	return cap(b.Message) + cap(b.Series)*seriesBytes + cap(b.Samples)*sampleBytes + cap(b.Histograms)*histogramBytes +
+	return cap(b.pairs.list)*memberBytes + cap(b.pairs.refs) + cap(b.Message) + cap(b.Series)*seriesBytes + cap(b.Samples)*sampleBytes + cap(b.Histograms)*histogramBytes +
 		cap(b.symbols)*symbolBytes + cap(b.Metadata)*metadataBytes + cap(b.spliced) + cap(b.series) + cap(b.edits) +
-		(cap(b.memo)+cap(b.last))*memoBytes + cap(b.names)*4 + cap(b.dup)*8 + b.conv.footprint()
+		(cap(b.memo)+cap(b.last))*memoBytes + cap(b.recall.fresh)*blockBytes + cap(b.names)*4 + cap(b.dup)*8 + b.conv.footprint()
 }

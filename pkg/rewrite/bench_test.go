@@ -89,6 +89,20 @@ func BenchmarkDecode(b *testing.B) {
 	})
 }
 
+// BenchmarkDecodeAgain is a request whose label sets came before, as nearly all do.
+func BenchmarkDecodeAgain(b *testing.B) {
+	versions(b, func(b *testing.B, v Version, body []byte) {
+		var batch Batch
+		lim := benchLimits
+		lim.Memory = NewMemory(1<<20, lim)
+		perSample(b, func() {
+			if err := batch.Decode(v, "tenant", body, lim); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+}
+
 // BenchmarkSnappy is the part of decode that is not ours.
 func BenchmarkSnappy(b *testing.B) {
 	versions(b, func(b *testing.B, v Version, body []byte) {

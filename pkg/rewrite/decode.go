@@ -15,6 +15,8 @@ const (
 	metadataBytes  = int(unsafe.Sizeof(Metadata{}))
 	symbolBytes    = int(unsafe.Sizeof(symbol{}))
 	memoBytes      = int(unsafe.Sizeof(labelMemo{}))
+	blockBytes     = int(unsafe.Sizeof(labelBlock{}))
+	memberBytes    = int(unsafe.Sizeof(member{}))
 
 	// entryFactor and entrySlack bound what the entries of one kind may take:
 	// entryFactor bytes for every byte of the message so far. Honest requests need less
@@ -53,25 +55,31 @@ func (b *Batch) Decode(v Version, tenant string, compressed []byte, lim Limits) 
 }
 
 func (b *Batch) reset(v Version, tenant string, compressed []byte, lim Limits) {
-	b.Version, b.Tenant, b.Compressed, b.lim = v, tenant, compressed, lim
-	if b.lim.MaxLabels <= 0 {
-		b.lim.MaxLabels = maxLabels
-	}
-	if b.lim.MaxLabelValueBytes <= 0 {
-		b.lim.MaxLabelValueBytes = math.MaxInt32
-	}
-	if b.lim.MaxDecodedBytes <= 0 || b.lim.MaxDecodedBytes > maxMessage {
-		b.lim.MaxDecodedBytes = maxMessage
-	}
+	b.Version, b.Tenant, b.Compressed, b.lim = v, tenant, compressed, lim.bounded()
 	b.Message = b.Message[:0]
 	b.Series, b.Samples, b.Histograms = b.Series[:0], b.Samples[:0], b.Histograms[:0]
 	clear(b.Metadata)
 	b.Metadata = b.Metadata[:0]
 	b.Exemplars, b.metadata = 0, 0
 	b.symbols, b.last, b.lastSorted, b.names = b.symbols[:0], b.last[:0], true, b.names[:0]
-	b.patched, b.edited, b.edits = false, false, b.edits[:0]
+	b.patched, b.edited, b.edits, b.cut = false, false, b.edits[:0], false
+	b.pairs.labels, b.pairs.list = PairLabels{}, b.pairs.list[:0]
 	clear(b.natives)
 	b.lost = 0
+}
+
+// bounded gives limits that are 0 the value that holds then.
+func (l Limits) bounded() Limits {
+	if l.MaxLabels <= 0 {
+		l.MaxLabels = maxLabels
+	}
+	if l.MaxLabelValueBytes <= 0 {
+		l.MaxLabelValueBytes = math.MaxInt32
+	}
+	if l.MaxDecodedBytes <= 0 || l.MaxDecodedBytes > maxMessage {
+		l.MaxDecodedBytes = maxMessage
+	}
+	return l
 }
 
 // decompress fills Message. The header's length is held against the limit and

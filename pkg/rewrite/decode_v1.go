@@ -33,6 +33,8 @@ type labelMemo struct {
 
 func (b *Batch) decodeV1(tenant uint64) error {
 	m := b.Message
+	b.recall.begin(&b.lim)
+	defer b.recall.end()
 	for p := 0; p < len(m); {
 		var num, p0, p1 int
 		if c := m[p]; c == v1Timeseries<<3|wireBytes {
@@ -77,9 +79,18 @@ func (b *Batch) seriesV1(i int, tenant uint64) error {
 	s := &b.Series[i]
 	m := b.Message[:s.p1]
 	s.S0, s.H0 = int32(len(b.Samples)), int32(len(b.Histograms))
+	p := int(s.p0)
+	recalled, block := false, 0 // block: bytes of the label set, if it is to be remembered
+	if b.recall.m != nil {
+		var n int
+		if s.Key, n, block = b.recall.series(tenant, m[p:]); n > 0 {
+			recalled = true
+			p += n
+		}
+	}
 	set := labelSet{sorted: true, trust: b.lastSorted}
 	b.memo = b.memo[:0]
-	for p := int(s.p0); p < len(m); {
+	for p < len(m) {
 		var num, p0, p1 int
 		var reason string
 		if c := m[p]; c&0x87 == wireBytes && c > 7 { // one byte of tag, as all known fields have
@@ -104,6 +115,12 @@ func (b *Batch) seriesV1(i int, tenant uint64) error {
 		var err error
 		switch num {
 		case v1Labels:
+			if recalled { // more of them behind something else, as no sender writes it
+				return b.seriesAnew(i, tenant)
+			}
+			if p >= int(s.p0)+block {
+				block = 0
+			}
 			err = b.labelV1(&set, i, p0, p1)
 		case v1Samples:
 			err = b.sample(i, p0, p1)
@@ -120,6 +137,9 @@ func (b *Batch) seriesV1(i int, tenant uint64) error {
 	}
 	s.S1, s.H1 = int32(len(b.Samples)), int32(len(b.Histograms))
 	b.Exemplars += int(s.exemplars)
+	if recalled {
+		return nil
+	}
 	if !set.valued {
 		return bad(i, int(s.p0), noLabels)
 	}
@@ -127,8 +147,19 @@ func (b *Batch) seriesV1(i int, tenant uint64) error {
 		return bad(i, int(s.p0), duplicate)
 	}
 	s.Key = set.sum.key(tenant)
+	if block > 0 {
+		b.recall.learned(block, s.Key)
+	}
 	b.memo, b.last, b.lastSorted = b.last, b.memo, set.sorted
 	return nil
+}
+
+// seriesAnew decodes series i without what is remembered. The rest of the request goes without it too.
+func (b *Batch) seriesAnew(i int, tenant uint64) error {
+	s := &b.Series[i]
+	b.Samples, b.Histograms, s.exemplars = b.Samples[:s.S0], b.Histograms[:s.H0], 0
+	b.recall.m = nil
+	return b.seriesV1(i, tenant)
 }
 
 // labelSet is what is known of a series' labels while they are walked.

@@ -46,7 +46,12 @@ func (b *Batch) SetStart(s int, st int64) {
 func (b *Batch) Drop(s int) { b.edit(s, editDrop) }
 
 // Changed reports whether anything was set or dropped since Decode.
-func (b *Batch) Changed() bool { return b.patched || b.edited || len(b.natives) > 0 }
+func (b *Batch) Changed() bool { return b.patched || b.respliced() }
+
+// respliced reports whether there is an edit that was not made in place.
+func (b *Batch) respliced() bool {
+	return b.edited || b.cut || len(b.natives) > 0 || len(b.pairs.list) > 0
+}
 
 func (b *Batch) edit(s int, what uint8) {
 	if !b.edited {
@@ -69,6 +74,9 @@ func (b *Batch) editOf(s int32) uint8 {
 
 // isEdited reports whether any sample or histogram of s has an edit that was not made in place.
 func (b *Batch) isEdited(s *Series) bool {
+	if s.flags&stripped != 0 {
+		return true
+	}
 	if !b.edited {
 		return b.histogramsEdited(s)
 	}
@@ -82,6 +90,9 @@ func (b *Batch) isEdited(s *Series) bool {
 
 // remaining is the number of samples and histograms of s that are still to be forwarded.
 func (b *Batch) remaining(s *Series) (samples, histograms int) {
+	if s.flags&dropped != 0 {
+		return 0, 0
+	}
 	samples, histograms = int(s.S1-s.S0), int(s.H1-s.H0)
 	if b.edited {
 		for _, e := range b.edits[s.S0:s.S1] {

@@ -20,7 +20,7 @@ func (b *Batch) Encode(dst []byte, to Version, relabel []*relabel.Config) (body 
 	m, changed := b.Message, b.patched
 	kept = Counts{Samples: len(b.Samples), Histograms: len(b.Histograms), Exemplars: b.Exemplars, Metadata: b.metadata}
 	same := to == b.Version
-	if same && ((b.edited || len(b.natives) > 0) && !(to == V1 && len(relabel) > 0) || to == V2 && b.exemplarOnly()) {
+	if same && (b.respliced() && !(to == V1 && len(relabel) > 0) || to == V2 && b.exemplarOnly()) {
 		m, kept = b.splice(nil)
 		changed = true
 	}

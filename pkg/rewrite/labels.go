@@ -45,15 +45,25 @@ type labelIter struct {
 	refs, end   int    // 2.0: what is left of a packed piece of labels_refs
 	ref         uint32 // 2.0: a name whose value is still to come
 	half        bool
+	skip        string // the label that is not shown, "" for none
 	name, value []byte
 }
 
 func (b *Batch) iterate(i int) labelIter {
 	s := &b.Series[i]
-	return labelIter{b: b, m: b.Message[:s.p1], p: int(s.p0)}
+	return labelIter{b: b, m: b.Message[:s.p1], p: int(s.p0), skip: b.strippedLabel(s)}
 }
 
 func (it *labelIter) next() bool {
+	for it.step() {
+		if it.skip == "" || string(it.name) != it.skip {
+			return true
+		}
+	}
+	return false
+}
+
+func (it *labelIter) step() bool {
 	for {
 		if it.refs < it.end {
 			v, q, reason := uvarint(it.m, it.refs)

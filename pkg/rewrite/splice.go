@@ -28,7 +28,7 @@ func (b *Batch) splice(c *converter) ([]byte, Counts) {
 		samples, histograms := b.remaining(s)
 		guests := moves.guests[int32(i)]
 		bare := samples+histograms == 0
-		leave := bare && (s.exemplars > 0 && b.Version == V2 || s.exemplars == 0 && s.S1-s.S0+s.H1-s.H0 > 0)
+		leave := s.flags&dropped != 0 || bare && (s.exemplars > 0 && b.Version == V2 || s.exemplars == 0 && s.S1-s.S0+s.H1-s.H0 > 0)
 		var set []prompb.Label
 		if c != nil && !leave {
 			var keep bool
@@ -103,12 +103,17 @@ func (b *Batch) rebuild(dst []byte, s *Series, guests []int32, relabelled bool) 
 			}
 			j++
 		case f.num == v1Labels && relabelled:
+		case f.num == v1Labels && b.Version == V1 && b.isStripped(s, f.p0, f.p1):
+		case f.num == v2LabelsRefs && b.Version == V2 && s.flags&stripped != 0: // all of them are appended below
 		case f.num == exemplar && len(guests) > 0:
 		case f.num == v2Created && f.wt == wireVarint && b.Version == V2: // appended below
 		default:
 			dst = append(dst, m[p:q]...)
 		}
 		p = q
+	}
+	if s.flags&stripped != 0 && b.Version == V2 {
+		dst = b.appendRefs(dst, s)
 	}
 	if created != 0 {
 		dst = append(dst, v2Created<<3|wireVarint)
@@ -226,7 +231,7 @@ func (b *Batch) planMoves(to Version) moves {
 	bare, lost := map[Key][]int32{}, 0
 	for i := range b.Series {
 		s := &b.Series[i]
-		if s.exemplars == 0 {
+		if s.exemplars == 0 || s.flags&dropped != 0 {
 			continue
 		}
 		if samples, histograms := b.remaining(s); samples+histograms == 0 {

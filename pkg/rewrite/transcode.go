@@ -166,7 +166,7 @@ func (c *converter) toV1(b *Batch) error {
 	for i := range b.Series {
 		s := &b.Series[i]
 		samples, histograms := b.remaining(s)
-		if samples+histograms+int(s.exemplars) == 0 {
+		if s.flags&dropped != 0 || samples+histograms+int(s.exemplars) == 0 {
 			continue
 		}
 		set, keep := c.labels(b, i)

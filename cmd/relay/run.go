@@ -25,14 +25,8 @@ import (
 	"pawl/pkg/relay"
 )
 
-// Timeouts of both listeners: a slow or idle client is closed within 30 s.
-const (
-	headerTimeout   = 10 * time.Second
-	bodyTimeout     = 30 * time.Second
-	idleTimeout     = 30 * time.Second
-	shutdownTimeout = 2 * time.Second
-	maxHeaderBytes  = 64 << 10
-)
+// shutdownTimeout is how long a listener waits for the requests that it is at.
+const shutdownTimeout = 2 * time.Second
 
 // runFlags are the flags of the run command.
 type runFlags struct {
@@ -124,8 +118,8 @@ func (f *runFlags) run(log *slog.Logger) error {
 
 	var g run.Group
 	g.Add(run.SignalHandler(context.Background(), os.Interrupt, syscall.SIGTERM))
-	addServer(&g, "write", writeL, f.write.webConfig, r.WriteHandler(), log, r.Quiesce)
-	addServer(&g, "admin", adminL, f.admin.webConfig, r.AdminHandler(), log, nil)
+	addServer(&g, "write", writeL, f.write.webConfig, r.WriteServer(), log, r.Quiesce)
+	addServer(&g, "admin", adminL, f.admin.webConfig, r.AdminServer(), log, nil)
 	addReload(&g, loader)
 	ctx, cancel := context.WithCancel(context.Background())
 	g.Add(func() error { return r.Run(ctx) }, func(error) { cancel() })
@@ -139,12 +133,9 @@ func (f *runFlags) run(log *slog.Logger) error {
 
 // addServer adds one listener. Its interrupt closes it before the relay is
 // stopped, so that no request is cut off halfway.
-func addServer(g *run.Group, name string, l net.Listener, webConfig string, h http.Handler, log *slog.Logger, before func()) {
+func addServer(g *run.Group, name string, l net.Listener, webConfig string, srv *http.Server, log *slog.Logger, before func()) {
 	log = log.With("listener", name)
-	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	srv.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	address := l.Addr().String()
 	flags := &web.FlagConfig{WebListenAddresses: &[]string{address}, WebSystemdSocket: new(bool), WebConfigFile: &webConfig}
 	g.Add(func() error {

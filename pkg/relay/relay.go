@@ -65,6 +65,7 @@ type Relay struct {
 	receive  *receive.Handler
 	items    chan forward.Item
 
+	connections *receive.Connections // of the write listener
 	ready    atomic.Bool
 	stopping atomic.Bool
 	mu       sync.Mutex // of config
@@ -114,6 +115,8 @@ func (r *Relay) join() error {
 	if err != nil {
 		return err
 	}
+	r.connections = receive.NewConnections(o.Config.Receive.MaxConnections)
+	registerConnections(o.Registry, r.connections)
 	r.receive = receive.New(receive.Options{
 		Sink: r.sequence, Pressure: r.pressure, Settings: o.Config.Receive, Logger: o.Logger, Registerer: o.Registry,
 	})
@@ -210,6 +213,7 @@ func (r *Relay) ApplyConfig(c *config.Config) error {
 			r.forward.Configure(old.RemoteWrite[0], old.Receive.TenantHeader, r.userAgent()))
 	}
 	r.receive.Configure(c.Receive)
+	r.connections.Limit(c.Receive.MaxConnections)
 	if c.Journal != r.config.Journal {
 		r.opts.Logger.Warn("journal settings change with the next start only")
 	}

@@ -23,6 +23,8 @@ func TestMain(m *testing.M) {
 			"checkpoint": childCheckpoint,
 			"fill":       childFill,
 			"open-state": childOpenState,
+
+			"read-offline": childReadOffline,
 		}[role]
 		if !ok {
 			fmt.Fprintln(os.Stderr, "no such child:", role)

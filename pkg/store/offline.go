@@ -140,22 +140,41 @@ func (o *Offline) Journal(fn func(Record) error) ([]Finding, error) {
 	return append(c.findings, d), nil
 }
 
-// Rejected reads the rejected log. fn, if not nil, gets every batch that can be read, oldest first, with its body; gone says that it
-// was sent again or dropped since.
-func (o *Offline) Rejected(fn func(b Rejected) error) ([]Finding, error) {
+// Rejected reads the rejected log. fn, if not nil, gets every batch that can be read, oldest first, with its body; settled is why it is
+// not kept any more, 0 if it is.
+func (o *Offline) Rejected(fn func(b Rejected, settled Outcome) error) ([]Finding, error) {
 	c := &scan{dir: o.path("rejected"), part: "rejected", remedy: remedyRejected}
+	settled := map[uint64]Outcome{}
 	c.fn = func(r Record) error {
-		b, reason := getRejected(r)
-		if reason != "" {
+		if r.Kind == KindSettled {
+			s, reason := getSettled(r)
+			if reason != "" {
+				c.damaged(c.dir, -1, "record %d: %s", r.Seq, reason)
+			}
+			for _, seq := range s.Seqs {
+				settled[seq] = s.Outcome
+			}
+			return nil
+		}
+		if _, reason := getRejected(r); reason != "" {
 			c.damaged(c.dir, -1, "batch %d: %s", r.Seq, reason)
-			return nil
 		}
-		if fn == nil {
-			return nil
-		}
-		return fn(b)
+		return nil
 	}
 	if err := c.run(); err != nil {
+		return c.findings, fmt.Errorf("read the rejected log: %w", err)
+	}
+	if fn == nil {
+		return c.findings, nil
+	}
+	again := &scan{dir: c.dir, part: c.part} // now that it is known what was settled
+	again.fn = func(r Record) error {
+		if b, reason := getRejected(r); reason == "" {
+			return fn(b, settled[r.Seq])
+		}
+		return nil
+	}
+	if err := again.run(); err != nil {
 		return c.findings, fmt.Errorf("read the rejected log: %w", err)
 	}
 	return c.findings, nil

@@ -148,6 +148,21 @@ func TestReadingOfflineIsRefusedWhileARelayRuns(t *testing.T) {
 	}
 }
 
+// childReadOffline prints what is found of the state. It is a process of its own because Badger leaves goroutines behind when it
+// refuses to open.
+func childReadOffline(dir string) error {
+	o, err := OpenOffline(dir)
+	if err != nil {
+		return err
+	}
+	state, found, err := o.State("")
+	if state != nil {
+		err = errors.Join(err, state.Close())
+	}
+	fmt.Printf("%q\n", fmt.Sprint(found))
+	return errors.Join(err, o.Close())
+}
+
 // TestRotInTheStateIsNamedOffline holds reading offline against a start, over random damage to the state.
 func TestRotInTheStateIsNamedOffline(t *testing.T) {
 	f := makeCrashedState(t)
@@ -162,21 +177,21 @@ func TestRotInTheStateIsNamedOffline(t *testing.T) {
 		dir, unlock := storagePath(t, damaged)
 		unlock()
 		before := treeHash(t, dir)
-		findings, _ := readAllParts(t, dir)
+		c, found, said := startChild(t, "read-offline", dir)
+		found.Scan()
+		read := found.Text()
+		if err := c.Wait(); err != nil {
+			t.Errorf("case %d, %s: %v", i, what, err)
+		}
 		if treeHash(t, dir) != before {
 			t.Fatalf("case %d, %s: the storage path was changed", i, what)
 		}
 		start := openInChild(t, filepath.Join(dir, "state"))
-		var bad []Finding
-		for _, f := range damages(findings) {
-			if f.Part == "state" {
-				bad = append(bad, f)
-			}
+		bad := strings.Contains(read, "DAMAGED")
+		if read == "" || bad != strings.HasPrefix(start, "refused: ") {
+			t.Errorf("case %d, %s: found %q (%s), but a start says: %.300s", i, what, read, said, start)
 		}
-		if (len(bad) > 0) != strings.HasPrefix(start, "refused: ") {
-			t.Errorf("case %d, %s: findings %v, but a start says: %.300s", i, what, bad, start)
-		}
-		if len(bad) > 0 {
+		if bad {
 			refused++
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"sort"
 	"sync"
 )
 
@@ -21,14 +23,22 @@ type Rejected struct {
 	Body    []byte // compressed request, as it was sent; nil in lists without bodies, and if it alone was over the log's bound
 }
 
-// RejectedLog keeps refused batches, durably and bounded, in the journal's own format.
+// RejectedLog keeps refused batches, durably and bounded, in the journal's own format, until they are dropped, or were sent again with
+// success. All methods may be called concurrently.
 type RejectedLog struct {
 	j        *Journal
 	maxBytes int64
 	log      *slog.Logger
 
 	mu                             sync.Mutex
+	live                           []keptBatch // in order: what is in the log and was not settled
 	droppedBatches, droppedSamples int64
+}
+
+// keptBatch is what is known without reading of a batch in the log.
+type keptBatch struct {
+	seq     uint64
+	samples uint32
 }
 
 const (
@@ -38,7 +48,8 @@ const (
 	maxAnswer            = 64 << 10
 )
 
-// OpenRejected opens or creates the log in dir. maxBytes bounds what it takes on disk (0 = 256 MiB). Its errors are OpenJournal's.
+// OpenRejected opens or creates the log in dir. maxBytes bounds what it takes on disk (0 = 256 MiB). Its errors are OpenJournal's: it
+// is read whole, so that damage is found now.
 func OpenRejected(dir string, maxBytes int64, log *slog.Logger) (*RejectedLog, error) {
 	if maxBytes <= 0 {
 		maxBytes = defaultRejectedBytes
@@ -47,7 +58,58 @@ func OpenRejected(dir string, maxBytes int64, log *slog.Logger) (*RejectedLog, e
 	if err != nil {
 		return nil, fmt.Errorf("open rejected log: %w", err)
 	}
-	return &RejectedLog{j: j, maxBytes: maxBytes, log: j.log}, nil
+	l := &RejectedLog{j: j, maxBytes: maxBytes, log: j.log}
+	if err := l.index(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open rejected log: %w", err), j.Close())
+	}
+	return l, nil
+}
+
+// index finds out what is kept: the batches in the log but those that a later record settled.
+func (l *RejectedLog) index() error {
+	r, err := l.j.Reader(l.j.First())
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch rec.Kind {
+		case KindSettled:
+			s, reason := getSettled(rec)
+			if reason != "" {
+				return &CorruptionError{Path: r.s.path, Offset: -1, Reason: fmt.Sprintf("record %d: %s", rec.Seq, reason)}
+			}
+			l.forget(s.Seqs)
+		default:
+			if _, reason := getRejected(rec); reason != "" {
+				return &CorruptionError{Path: r.s.path, Offset: -1, Reason: fmt.Sprintf("record %d: %s", rec.Seq, reason)}
+			}
+			l.live = append(l.live, keptBatch{rec.Seq, rec.Samples})
+		}
+	}
+}
+
+// forget takes batches out of the books and says how much went. mu is held, or nobody else knows l yet.
+func (l *RejectedLog) forget(seqs []uint64) (batches, samples int64) {
+	gone := make(map[uint64]bool, len(seqs))
+	for _, seq := range seqs {
+		gone[seq] = true
+	}
+	l.live = slices.DeleteFunc(l.live, func(b keptBatch) bool {
+		if gone[b.seq] {
+			batches++
+			samples += int64(b.samples)
+		}
+		return gone[b.seq]
+	})
+	return batches, samples
 }
 
 // Add keeps b and is durable on return. The oldest batches go when there is no room, which is logged and counted by Dropped.
@@ -62,27 +124,39 @@ func (l *RejectedLog) Add(b Rejected) error {
 		b.Body = nil
 	}
 	group := []Record{{Time: b.Time, Kind: KindRejected, Tenant: b.Tenant, Samples: b.Samples, Payload: putRejected(b)}}
-	if err := l.makeRoom(recordSize(&group[0])); err != nil {
+	if err := l.append(group); err != nil {
 		return fmt.Errorf("keep refused batch: %w", err)
 	}
-	if err := l.j.Append(group); err != nil {
-		return fmt.Errorf("keep refused batch: %w", err)
-	}
+	l.live = append(l.live, keptBatch{group[0].Seq, b.Samples})
 	return nil
 }
 
-// makeRoom drops the oldest segments until size fits.
+// append makes room for the one record and appends it. mu is held.
+func (l *RejectedLog) append(group []Record) error {
+	if err := l.makeRoom(recordSize(&group[0])); err != nil {
+		return err
+	}
+	return l.j.Append(group)
+}
+
+// makeRoom drops the oldest segments until size fits. mu is held.
 func (l *RejectedLog) makeRoom(size int64) error {
 	for l.j.Bytes()+size > l.maxBytes && l.j.First() < l.j.End() {
-		samples, _, _ := l.j.Backlog(l.j.First())
-		first := l.j.First()
 		if err := l.j.cutOldest(); err != nil {
 			return err
 		}
-		left, _, _ := l.j.Backlog(l.j.First())
-		l.droppedBatches += int64(l.j.First() - first)
-		l.droppedSamples += samples - left
-		l.log.Warn("rejected log is full, its oldest batches were dropped", "batches", l.j.First()-first, "samples", samples-left)
+		n := sort.Search(len(l.live), func(i int) bool { return l.live[i].seq >= l.j.First() })
+		if n == 0 {
+			continue
+		}
+		var samples int64
+		for _, b := range l.live[:n] {
+			samples += int64(b.samples)
+		}
+		l.live = slices.Delete(l.live, 0, n)
+		l.droppedBatches += int64(n)
+		l.droppedSamples += samples
+		l.log.Warn("rejected log is full, its oldest batches were dropped", "batches", n, "samples", samples)
 	}
 	return nil
 }
@@ -110,26 +184,73 @@ func (j *Journal) cutOldest() error {
 
 // List returns up to limit batches, newest first, that are older than the cursor after (a Seq; 0 = from the newest on).
 func (l *RejectedLog) List(after uint64, limit int, withBody bool) ([]Rejected, error) {
-	end := l.j.End()
-	if after > 0 {
-		end = min(end, after)
-	}
 	var list []Rejected
-	for len(list) < limit && end > l.j.First() {
-		from := l.j.blockStart(end - 1)
-		part, err := l.read(from, end, withBody)
+	for _, want := range l.newest(after, limit) {
+		if len(list) > 0 && list[len(list)-1].Seq <= want {
+			continue // it came with the block
+		}
+		part, err := l.read(l.j.blockStart(want), want+1, withBody)
 		if errors.Is(err, ErrCut) {
 			break // dropped meanwhile, and all older ones too
 		}
 		if err != nil {
 			return nil, fmt.Errorf("list refused batches: %w", err)
 		}
-		for i := len(part) - 1; i >= 0 && len(list) < limit; i-- {
-			list = append(list, part[i])
-		}
-		end = from
+		slices.Reverse(part)
+		list = append(list, part[:min(len(part), limit-len(list))]...)
 	}
 	return list, nil
+}
+
+// newest gives the positions of up to limit batches older than after, newest first.
+func (l *RejectedLog) newest(after uint64, limit int) []uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.live)
+	if after > 0 {
+		n = sort.Search(n, func(i int) bool { return l.live[i].seq >= after })
+	}
+	var seqs []uint64
+	for n--; n >= 0 && len(seqs) < limit; n-- {
+		seqs = append(seqs, l.live[n].seq)
+	}
+	return seqs
+}
+
+// Oldest gives the positions of up to limit batches that are newer than after, oldest first.
+func (l *RejectedLog) Oldest(after uint64, limit int) []uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var seqs []uint64
+	for i := sort.Search(len(l.live), func(i int) bool { return l.live[i].seq > after }); i < len(l.live) && len(seqs) < limit; i++ {
+		seqs = append(seqs, l.live[i].seq)
+	}
+	return seqs
+}
+
+// Get returns one batch with its body; found is false if it is not kept (any more).
+func (l *RejectedLog) Get(seq uint64) (b Rejected, found bool, err error) {
+	if !l.keeps(seq) {
+		return b, false, nil
+	}
+	list, err := l.read(l.j.blockStart(seq), seq+1, true)
+	if errors.Is(err, ErrCut) {
+		return b, false, nil
+	}
+	if err != nil {
+		return b, false, fmt.Errorf("read refused batch %d: %w", seq, err)
+	}
+	if len(list) == 0 || list[len(list)-1].Seq != seq {
+		return b, false, nil
+	}
+	return list[len(list)-1], true, nil
+}
+
+func (l *RejectedLog) keeps(seq uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := sort.Search(len(l.live), func(i int) bool { return l.live[i].seq >= seq })
+	return i < len(l.live) && l.live[i].seq == seq
 }
 
 // blockStart is the first seq of the index block that holds seq.
@@ -144,7 +265,7 @@ func (j *Journal) blockStart(seq uint64) uint64 {
 	return s.first
 }
 
-// read returns the batches from from to before end, oldest first.
+// read returns the kept batches from from to before end, oldest first.
 func (l *RejectedLog) read(from, end uint64, withBody bool) ([]Rejected, error) {
 	r, err := l.j.Reader(from)
 	if err != nil {
@@ -159,6 +280,9 @@ func (l *RejectedLog) read(from, end uint64, withBody bool) ([]Rejected, error) 
 		}
 		if err != nil {
 			return nil, err
+		}
+		if !l.keeps(rec.Seq) {
+			continue
 		}
 		b, reason := getRejected(rec)
 		if reason != "" {
@@ -176,9 +300,12 @@ func (l *RejectedLog) read(from, end uint64, withBody bool) ([]Rejected, error) 
 
 // Count is what is kept now.
 func (l *RejectedLog) Count() (batches, samples int64) {
-	first := l.j.First()
-	samples, _, _ = l.j.Backlog(first)
-	return int64(l.j.End() - first), samples
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.live {
+		samples += int64(b.samples)
+	}
+	return int64(len(l.live)), samples
 }
 
 // Dropped is what had to go since the log was opened, for want of room.

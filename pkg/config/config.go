@@ -117,8 +117,6 @@ type Storage struct {
 	BallastBytes Bytes `yaml:"ballast_bytes"`
 }
 
-			MaxInFlightBytes:   128 * MB,
-			MaxConnections:     1024,
 // Default is the configuration of an empty file: everything but the upstream, which has no default.
 func Default() Config {
 	return Config{
@@ -129,6 +127,8 @@ func Default() Config {
 			MaxLabels:          128,
 			MaxLabelValueBytes: 64 * KB,
 			MaxInFlight:        256,
+			MaxInFlightBytes:   128 * MB,
+			MaxConnections:     1024,
 		},
 		Journal: Journal{MaxBytes: 16 * GB, Sync: Sync{}},
 		Correct: Correct{

@@ -116,9 +116,6 @@ storage:
 			"relay.yml:16: storage.max_used_percent: 101 is outside of 1 to 100",
 			`relay.yml:17: storage.min_free_bytes: "99999999TB" is too large a size`,
 		}},
-		{"the upstream's values, all of them", `remote_write:
-  - url: mimir:9009/api/v1/push
-    remote_timeout: 30
 		{"less than one request may hold", upstream + `receive:
   max_decoded_bytes: 256MB
   max_connections: 0
@@ -128,6 +125,9 @@ storage:
 			"relay.yml:5: receive.max_connections: 0 is outside of 1 to 100000",
 			"relay.yml:6: receive.max_tenant_samples_per_second: -1 is outside of 0 to 1000000000",
 		}},
+		{"the upstream's values, all of them", `remote_write:
+  - url: mimir:9009/api/v1/push
+    remote_timeout: 30
     name: [a]
 `, []string{
 			`relay.yml:3: remote_write[0].remote_timeout: not a valid duration string: "30"; write a number and a unit, such as 30s`,

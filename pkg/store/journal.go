@@ -20,10 +20,11 @@ type RecordKind uint8
 const (
 	KindBatch1   RecordKind = 1 // compressed remote write 1.0 request
 	KindBatch2   RecordKind = 2 // compressed remote write 2.0 request
-	KindRules    RecordKind = 3 // the correct: section as YAML
+	KindRules    RecordKind = 3 // what decisions rest on, as YAML (config.Decisions)
 	KindForget   RecordKind = 4 // series to be forgotten
 	KindTick     RecordKind = 5 // time passed without requests
 	KindRejected RecordKind = 6 // only in rejected/
+	KindSettled  RecordKind = 7 // only in rejected/: batches that need not be kept any more
 )
 
 // Record is one entry of the journal.

@@ -29,7 +29,7 @@ type Config struct {
 	Journal Journal `yaml:"journal"`
 	Correct Correct `yaml:"correct"`
 
-	// HA elects one of two replicas before correcting. Not in this release: given, it is refused.
+	// HA elects one of two replicas before correcting; nil: off. See decisions.go.
 	HA *HA `yaml:"ha,omitempty"`
 
 	Storage Storage `yaml:"storage"`
@@ -94,16 +94,6 @@ type Journal struct {
 	Sync Sync `yaml:"sync"`
 }
 
-// HA chooses one of two replicas before correcting, by Mimir's convention.
-type HA struct {
-	// ClusterLabel names the pair. Default cluster.
-	ClusterLabel string `yaml:"cluster_label"`
-	// ReplicaLabel names the replica within the pair; it is dropped. Default __replica__.
-	ReplicaLabel string `yaml:"replica_label"`
-	// FailoverTimeout is how long the elected replica may be silent. Default 30s.
-	FailoverTimeout model.Duration `yaml:"failover_timeout"`
-}
-
 // Storage says how much of the disk is to be left alone. Badger dies of SIGBUS on a
 // full disk, so the relay stops accepting before it is full.
 type Storage struct {
@@ -141,14 +131,6 @@ func Default() Config {
 			MaxUsedPercent: 90,
 			BallastBytes:   256 * MB,
 		},
-	}
-}
-
-func defaultHA() HA {
-	return HA{
-		ClusterLabel:    "cluster",
-		ReplicaLabel:    "__replica__",
-		FailoverTimeout: model.Duration(30 * time.Second),
 	}
 }
 

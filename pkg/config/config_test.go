@@ -108,6 +108,9 @@ func TestEveryKeyIsRead(t *testing.T) {
 		{"rules[2].resets", r[2].Resets, ResetsPass},
 		{"rules[2].impute", r[2].Impute, true},
 		{"rules[2].wrap", r[2].Wrap, 53},
+		{"cluster_label", c.HA.ClusterLabel, "team"},
+		{"replica_label", c.HA.ReplicaLabel, "instance_of"},
+		{"failover_timeout", time.Duration(c.HA.FailoverTimeout), 45 * time.Second},
 		{"min_free_bytes", c.Storage.MinFreeBytes, GB},
 		{"max_used_percent", c.Storage.MaxUsedPercent, 80},
 		{"ballast_bytes", c.Storage.BallastBytes, Bytes(0)},
@@ -159,20 +162,29 @@ func TestARuleMatchesWhereAllItsMatchersDo(t *testing.T) {
 	}
 }
 
-func TestTheCorrectSectionReadsBackAsItWasWritten(t *testing.T) {
+func TestWhatGoesThroughTheJournalReadsBackAsItWasWritten(t *testing.T) {
 	c, err := Load(filepath.Join("..", "..", "testdata", "config", "full.yml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := c.Correct.YAML()
-	again, err := ParseCorrect(b, "journal record 7")
+	b := c.Decisions().YAML()
+	again, err := ParseDecisions(b, "journal record 7")
 	if err != nil {
 		t.Fatalf("%v\nin\n%s", err, b)
 	}
 	if string(again.YAML()) != string(b) || len(again.Rules) != 3 || len(again.Rules[2].Matchers) != 2 {
 		t.Errorf("got\n%s\nwant\n%s", again.YAML(), b)
 	}
-	_, err = ParseCorrect([]byte("mode: correct\njoin_wait: 1\n"), "journal record 7")
+	if h := again.HA; h == nil || *h != (HA{"team", "instance_of", model.Duration(45 * time.Second)}) {
+		t.Errorf("ha reads back as %+v", h)
+	}
+	for _, bad := range []string{"mode: correct\njoin_wait: 1\n", "mode: correct\nha: {failover_timeout: 1}\n", "mode: correct\nha: {cluster: a}\n"} {
+		_, err = ParseDecisions([]byte(bad), "journal record 7")
+		if err == nil || !strings.HasPrefix(err.Error(), "journal record 7:2: ") {
+			t.Errorf("a bad record %q: %v", bad, err)
+		}
+	}
+	_, err = ParseDecisions([]byte("mode: correct\njoin_wait: 1\n"), "journal record 7")
 	if err == nil || !strings.HasPrefix(err.Error(), "journal record 7:2: join_wait: ") {
 		t.Errorf("a bad section on its own: %v", err)
 	}

@@ -189,18 +189,30 @@ func join(path, key string) string {
 // fieldOf finds the field of the struct v whose YAML key it is.
 func fieldOf(v reflect.Value, key string) (reflect.Value, bool) {
 	for i := range v.NumField() {
-		if name := yamlKey(v.Type().Field(i)); name != "" && name == key {
+		f := v.Type().Field(i)
+		if name := yamlKey(f); name != "" && name == key {
 			return v.Field(i), true
+		}
+		if inline(f) {
+			if field, ok := fieldOf(v.Field(i), key); ok {
+				return field, true
+			}
 		}
 	}
 	return reflect.Value{}, false
 }
+
+// inline: the struct's keys stand among those of the struct that it is in.
+func inline(f reflect.StructField) bool { return f.Tag.Get("yaml") == ",inline" }
 
 func keysOf(t reflect.Type) []string {
 	var keys []string
 	for i := range t.NumField() {
 		if name := yamlKey(t.Field(i)); name != "" {
 			keys = append(keys, name)
+		}
+		if inline(t.Field(i)) {
+			keys = append(keys, keysOf(t.Field(i).Type)...)
 		}
 	}
 	return keys

@@ -63,6 +63,8 @@ storage: 5
       resets: drop
 ha:
   cluster_label: c
+  replica_label: c
+  failover_timeout: 10ms
 journal:
   sync: sometimes
 `, []string{
@@ -71,8 +73,9 @@ journal:
 			"relay.yml:8: correct.rules[0].resets: mark is not in this release; write fold or pass",
 			`relay.yml:9: correct.rules[0].losses: "never" is not one of: auto, restore, hold`,
 			`relay.yml:11: correct.rules[1].resets: "drop" is not one of: fold, pass`,
-			"relay.yml:12: ha: not in this release",
-			`relay.yml:15: journal.sync: "sometimes" is neither "always" nor an interval`,
+			`relay.yml:14: ha.replica_label: "c" is the cluster label, too`,
+			"relay.yml:15: ha.failover_timeout: 10ms is outside of 1s to 1d",
+			`relay.yml:17: journal.sync: "sometimes" is neither "always" nor an interval`,
 		}},
 		{"selectors", upstream + `correct:
   rules:

@@ -6,7 +6,6 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
-	"go.yaml.in/yaml/v2"
 )
 
 // The words of the correct section.
@@ -79,32 +78,6 @@ func (r *Rule) Matches(ls labels.Labels) bool {
 		}
 	}
 	return true
-}
-
-// YAML is the section on its own, defaults filled in: what a rules record of the
-// journal holds. ParseCorrect reads it back to an equal value.
-func (c Correct) YAML() []byte {
-	b, err := yaml.Marshal(c)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: marshal the correct section: %v", err)) // strings, numbers and durations only
-	}
-	return b
-}
-
-// ParseCorrect reads a correct section on its own, as strictly as Parse does. name stands before every problem.
-func ParseCorrect(b []byte, name string) (Correct, error) {
-	c := Default().Correct
-	p := problems{file: name}
-	if root := p.document(b); root != nil {
-		p.section(root, &c)
-	}
-	if !p.unreadable {
-		c.validate(&p, "")
-	}
-	if err := p.err(); err != nil {
-		return Correct{}, err
-	}
-	return c, nil
 }
 
 func (c *Correct) validate(p *problems, at string) {

@@ -41,7 +41,7 @@ func (c *Config) validate(p *problems) {
 	}
 	c.Correct.validate(p, "correct.")
 	if c.HA != nil {
-		p.at("ha", "not in this release: leave the section out, and let one replica of each pair write to the relay")
+		c.HA.validate(p)
 	}
 	c.Storage.validate(p)
 }

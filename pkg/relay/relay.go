@@ -138,7 +138,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	g.Go(func() error { return r.disk.noteDelivered(work, r.mark.Low) })
 	g.Go(func() error {
 		// The rules in force stand in the journal before the first batch that they decide.
-		if err := r.sequence.Adopt(r.current().Correct); err != nil && !errors.Is(err, sequence.ErrStopping) {
+		if err := r.sequence.Adopt(r.current().Decisions()); err != nil && !errors.Is(err, sequence.ErrStopping) {
 			return fmt.Errorf("put the rules into the journal: %w", err)
 		}
 		killpoint.At(killpoint.RecoverReady)
@@ -207,7 +207,7 @@ func (r *Relay) ApplyConfig(c *config.Config) error {
 	if err := r.forward.Configure(c.RemoteWrite[0], c.Receive.TenantHeader, r.userAgent()); err != nil {
 		return err
 	}
-	if err := r.sequence.Adopt(c.Correct); err != nil {
+	if err := r.sequence.Adopt(c.Decisions()); err != nil {
 		old := r.config
 		return errors.Join(fmt.Errorf("put the rules into the journal: %w", err),
 			r.forward.Configure(old.RemoteWrite[0], old.Receive.TenantHeader, r.userAgent()))

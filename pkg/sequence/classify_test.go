@@ -73,11 +73,11 @@ func TestWhatCountsAsACounter(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newClassifier()
-			rules, err := config.ParseCorrect([]byte(c.rules), "rules")
+			rules, err := config.ParseDecisions([]byte(c.rules), "rules")
 			if err != nil {
 				t.Fatal(err)
 			}
-			cl.adopt(rules)
+			cl.adopt(rules.Correct)
 			before := decodeV1(t, "a", c.metadata, c.beside...)
 			cl.learn("a", before.Metadata)
 			for i := range before.Series {

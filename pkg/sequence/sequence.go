@@ -102,8 +102,8 @@ func (s *Sequencer) Commit(r *Request) error { return s.committer.commit(r) }
 
 // Adopt puts rules in force for everything committed from now on. They go
 // through the journal, so that a replay finds them where they changed.
-func (s *Sequencer) Adopt(c config.Correct) error {
-	return s.control(store.KindRules, c.YAML())
+func (s *Sequencer) Adopt(d config.Decisions) error {
+	return s.control(store.KindRules, d.YAML())
 }
 
 // control commits a record of the relay's own.

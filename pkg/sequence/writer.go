@@ -198,12 +198,12 @@ func (w *writer) land(r *Request) {
 
 // adopt puts rules from the journal in force.
 func (w *writer) adopt(payload []byte) error {
-	c, err := config.ParseCorrect(payload, "rules")
+	c, err := config.ParseDecisions(payload, "rules")
 	if err != nil {
 		return err
 	}
 	w.rules = append([]byte(nil), payload...)
-	w.class.adopt(c)
+	w.class.adopt(c.Correct)
 	w.forgetMS = time.Duration(c.ForgetAfter).Milliseconds()
 	w.joinMS = time.Duration(c.JoinWait).Milliseconds()
 	if w.observe && c.Mode == config.ModeCorrect {

@@ -155,22 +155,27 @@ func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l labelsOf
 	}
 	d.gauge = !d.counter && (d.source == "rule" || d.source == "metadata" && c.saysGauge(tenant, told, l.name))
 	if d.counter {
-		c.place(tenant, l, &d)
+		c.place(tenant, told, l, &d)
 	}
 	return d
 }
 
-// place finds the part of a histogram or summary that a counter is, if it is one.
-func (c *classifier) place(tenant string, l labelsOf, d *decision) {
+// place finds the part of a histogram or summary that a counter is, if it is
+// one. A summary may have no quantiles: then its type alone tells.
+func (c *classifier) place(tenant string, told rewrite.MetricType, l labelsOf, d *decision) {
 	base, suffix := split(l.name)
+	if told == typeUnknown {
+		told = c.family(tenant, base).typeIs()
+	}
+	parted := told == typeSummary || told == typeHistogram || c.family(tenant, base).parted()
 	switch suffix {
 	case "_bucket":
 		le, err := strconv.ParseFloat(string(l.le), 64)
 		d.part, d.role, d.le = l.le != nil && err == nil, correct.RoleBucket, le
 	case "_count":
-		d.part, d.role = c.family(tenant, base).parted(), correct.RoleCount
+		d.part, d.role = parted, correct.RoleCount
 	case "_sum":
-		d.part, d.role = c.family(tenant, base).parted(), correct.RoleSum
+		d.part, d.role = parted, correct.RoleSum
 	}
 	d.base = string(base)
 }

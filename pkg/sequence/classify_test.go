@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 
 	"pawl/pkg/config"
+	"pawl/pkg/correct"
 	"pawl/pkg/rewrite"
 )
 
@@ -94,6 +95,26 @@ func TestWhatCountsAsACounter(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Rule: _count and _sum are judged as one where metadata calls the family a
+// summary or histogram, though it has no quantiles, or its buckets come later.
+func TestPartsAreKnownByMetadata(t *testing.T) {
+	for _, typ := range []prompb.MetricMetadata_MetricType{prompb.MetricMetadata_SUMMARY, prompb.MetricMetadata_HISTOGRAM} {
+		for name, role := range map[string]correct.Role{"lat_count": correct.RoleCount, "lat_sum": correct.RoleSum} {
+			cl := newClassifier()
+			cl.learn("", decodeV1(t, "", []prompb.MetricMetadata{{MetricFamilyName: "lat", Type: typ}}).Metadata)
+			if d := cl.decide(decodeV1(t, "", nil, labels.FromStrings("__name__", name)), 0); !d.part || d.role != role || d.base != "lat" {
+				t.Errorf("%s of a %v: %+v, want a part", name, typ, d)
+			}
+			inline := decodeV1(t, "", nil, labels.FromStrings("__name__", name))
+			inline.Series[0].Type = map[prompb.MetricMetadata_MetricType]rewrite.MetricType{
+				prompb.MetricMetadata_SUMMARY: typeSummary, prompb.MetricMetadata_HISTOGRAM: typeHistogram}[typ]
+			if d := newClassifier().decide(inline, 0); !d.part || d.role != role {
+				t.Errorf("%s of a %v told with the series: %+v, want a part", name, typ, d)
+			}
+		}
 	}
 }
 

@@ -1,0 +1,340 @@
+package rewrite
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// Memory remembers the label sets that Decode found good in 1.0 requests, so
+// that the same bytes are neither parsed, checked nor hashed into a key again.
+//
+// A sender's series come in the same order at every scrape, though the cut into
+// requests may move. So label sets are kept in pages in the order of first
+// sight, and a series is held against the one that followed the last one when
+// that was met: one keyed hash over its label bytes, no lock. Where another
+// one comes, an index finds its place.
+//
+// What is remembered is not checked again, so it holds for one set of limits
+// only: Decode passes over a Memory that was made for others. It is safe for
+// concurrent use.
+type Memory struct {
+	maxLabels, maxValue int // the limits it was made for
+	bytes               int // what it may take
+	hash                blockHash
+
+	mu      sync.RWMutex
+	pages   []*page  // nil: given back
+	held    int      // pages that are not nil
+	slots   []uint32 // place + 1 by hash, open addressing; 0 empty
+	used    int
+	filling int // the page that takes what is learned
+	hand    int // the page to be asked next whether it is still used
+
+	sweepAt atomic.Int64 // ms, when the next pages are asked
+}
+
+// page is a stretch of label sets. What is below n does not change.
+type page struct {
+	n     atomic.Uint32
+	seen  atomic.Int64 // ms, when a request last found its place in it
+	known [pageLen]labelBlock
+}
+
+// labelBlock is one label set: hash and length of its Label messages as they
+// stand side by side in a TimeSeries, and the key they give.
+type labelBlock struct {
+	hash uint64
+	key  Key
+	len  int32
+}
+
+const (
+	pageBits  = 10
+	pageMask  = 1<<pageBits - 1
+	pageLen   = pageMask // with its head just 32 KB, a size that is allocated without waste
+	pageBytes = int(unsafe.Sizeof(page{}))
+	leastSlot = 1 << 8
+
+	// forgetAfter is how long a page is kept for nobody, in ms. Prometheus'
+	// longest useful interval between scrapes is its lookback of 5 minutes.
+	forgetAfter = 10 * 60 * 1000
+	// sweepEvery and sweepPages bound how much is given back at once: a page takes 0.1 ms.
+	sweepEvery, sweepPages = 1000, 4
+)
+
+// NewMemory makes a Memory of at most so many bytes (40 a label set) for requests under these limits.
+func NewMemory(bytes int, under Limits) *Memory {
+	under = under.bounded()
+	return &Memory{
+		maxLabels: under.MaxLabels, maxValue: under.MaxLabelValueBytes, bytes: bytes,
+		hash: newBlockHash(), slots: make([]uint32, leastSlot),
+	}
+}
+
+// Bytes is what the Memory holds on to.
+func (m *Memory) Bytes() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.size()
+}
+
+func (m *Memory) size() int { return m.held*pageBytes + 4*len(m.slots) }
+
+// find looks for a label set by its hash.
+func (m *Memory) find(hash uint64, n int32) (p *page, at uint32) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	mask := uint64(len(m.slots) - 1)
+	for i := hash & mask; m.slots[i] != 0; i = (i + 1) & mask {
+		place := m.slots[i] - 1
+		p, at := m.pages[place>>pageBits], place&pageMask
+		if e := &p.known[at]; e.hash == hash && e.len == n {
+			return p, at
+		}
+	}
+	return nil, 0
+}
+
+// learn takes in what was found good, as far as there is room.
+func (m *Memory) learn(blocks []labelBlock, now int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range blocks {
+		b := &blocks[i]
+		if !m.known(b.hash) && !m.add(b, now) {
+			return
+		}
+	}
+}
+
+func (m *Memory) known(hash uint64) bool {
+	mask := uint64(len(m.slots) - 1)
+	for i := hash & mask; m.slots[i] != 0; i = (i + 1) & mask {
+		if m.block(m.slots[i]).hash == hash {
+			return true
+		}
+	}
+	return false
+}
+
+// block is what a slot that is not empty stands for.
+func (m *Memory) block(slot uint32) *labelBlock {
+	return &m.pages[(slot-1)>>pageBits].known[(slot-1)&pageMask]
+}
+
+// add puts a label set behind the last one, if there is room.
+func (m *Memory) add(b *labelBlock, now int64) bool {
+	if m.held == 0 || m.pages[m.filling] == nil || m.pages[m.filling].n.Load() == pageLen {
+		if !m.open(now) {
+			return false
+		}
+	}
+	if (m.used+1)*4 > len(m.slots)*3 {
+		if m.size()+8*len(m.slots) > m.bytes {
+			return false
+		}
+		m.resize(2 * len(m.slots))
+	}
+	p := m.pages[m.filling]
+	at := p.n.Load()
+	p.known[at] = *b
+	p.n.Store(at + 1)
+	m.put(b.hash, uint32(m.filling)<<pageBits+at+1)
+	m.used++
+	return true
+}
+
+// open begins a page. Where all room is taken, one that nobody uses makes way; the others stay:
+// were the oldest to go, more series than there is room for would drive one another out.
+func (m *Memory) open(now int64) bool {
+	if m.size()+pageBytes > m.bytes {
+		m.sweep(now, len(m.pages), 1)
+		if m.size()+pageBytes > m.bytes {
+			return false
+		}
+	}
+	m.filling = -1
+	for i, p := range m.pages {
+		if p == nil {
+			m.filling = i
+			break
+		}
+	}
+	if m.filling < 0 {
+		m.filling = len(m.pages)
+		m.pages = append(m.pages, nil)
+	}
+	p := new(page)
+	p.seen.Store(now)
+	m.pages[m.filling] = p
+	m.held++
+	return true
+}
+
+// sweep asks the next pages whether they are still used and gives back at most most of those that are not.
+func (m *Memory) sweep(now int64, ask, most int) {
+	for ; ask > 0 && most > 0 && len(m.pages) > 0; ask-- {
+		m.hand = (m.hand + 1) % len(m.pages)
+		if p := m.pages[m.hand]; p != nil && now-p.seen.Load() > forgetAfter {
+			m.drop(m.hand)
+			most--
+		}
+	}
+}
+
+// drop gives a page back. Whoever is reading it still may.
+func (m *Memory) drop(i int) {
+	p := m.pages[i]
+	for at := range p.n.Load() {
+		m.remove(p.known[at].hash, uint32(i)<<pageBits+at+1)
+	}
+	m.pages[i] = nil
+	m.held--
+	if len(m.slots) > leastSlot && m.used*8 < len(m.slots) {
+		m.resize(len(m.slots) / 2)
+	}
+}
+
+// remove empties a slot and closes the gap behind it.
+func (m *Memory) remove(hash uint64, slot uint32) {
+	mask := uint64(len(m.slots) - 1)
+	i := hash & mask
+	for m.slots[i] != slot {
+		i = (i + 1) & mask
+	}
+	for j := (i + 1) & mask; m.slots[j] != 0; j = (j + 1) & mask {
+		if home := m.block(m.slots[j]).hash & mask; (j-home)&mask >= (j-i)&mask {
+			m.slots[i] = m.slots[j]
+			i = j
+		}
+	}
+	m.slots[i] = 0
+	m.used--
+}
+
+func (m *Memory) resize(n int) {
+	old := m.slots
+	m.slots = make([]uint32, n)
+	for _, slot := range old {
+		if slot != 0 {
+			m.put(m.block(slot).hash, slot)
+		}
+	}
+}
+
+func (m *Memory) put(hash uint64, slot uint32) {
+	mask := uint64(len(m.slots) - 1)
+	i := hash & mask
+	for m.slots[i] != 0 {
+		i = (i + 1) & mask
+	}
+	m.slots[i] = slot
+}
+
+// maybeSweep gives some of what nobody uses back, now and then.
+func (m *Memory) maybeSweep(now int64) {
+	if at := m.sweepAt.Load(); now < at || !m.sweepAt.CompareAndSwap(at, now+sweepEvery) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sweep(now, sweepPages, sweepPages)
+}
+
+// recall is a Batch's place in a Memory while it decodes a request.
+type recall struct {
+	m     *Memory // nil: nothing is remembered
+	now   int64   // ms
+	page  *page
+	at, n uint32 // the label set that came next the last time; n are known
+	hash  uint64 // of the last label set that was not known
+	fresh []labelBlock
+}
+
+// freshMost is how many new label sets are gathered before they are learned.
+const freshMost = 256
+
+// begin starts a request under lim.
+func (r *recall) begin(lim *Limits) {
+	m := lim.Memory
+	lim.Memory = nil // a Batch that is done with must not hold on to it
+	r.m, r.page, r.at, r.n, r.fresh = m, nil, 0, 0, r.fresh[:0]
+	if m == nil {
+		return
+	}
+	if m.maxLabels != lim.MaxLabels || m.maxValue != lim.MaxLabelValueBytes {
+		r.m = nil
+		return
+	}
+	r.now = time.Now().UnixMilli()
+}
+
+// end keeps what was new in the request.
+func (r *recall) end() {
+	if r.m == nil {
+		return
+	}
+	r.learn()
+	r.m.maybeSweep(r.now)
+	r.m, r.page = nil, nil
+}
+
+func (r *recall) learn() {
+	if len(r.fresh) > 0 {
+		r.m.learn(r.fresh, r.now)
+		r.fresh = r.fresh[:0]
+	}
+}
+
+// series tries to recall the label set at the beginning of body, a TimeSeries
+// message. n is its length in bytes; where it is not known, n is 0 and unknown
+// the length that learned is to be told, 0 if it cannot be remembered.
+func (r *recall) series(tenant uint64, body []byte) (k Key, n, unknown int) {
+	if r.at < r.n {
+		e := &r.page.known[r.at]
+		if n := int(e.len); n < len(body) && body[n] != v1Labels<<3|wireBytes && r.m.hash.sum(tenant, body[:n]) == e.hash {
+			r.at++
+			return e.key, n, 0
+		}
+	}
+	unknown = blockLen(body)
+	if unknown < leastBlock || unknown > mostBlock || unknown == len(body) {
+		return Key{}, 0, 0
+	}
+	r.hash = r.m.hash.sum(tenant, body[:unknown])
+	p, at := r.m.find(r.hash, int32(unknown))
+	if p == nil {
+		return Key{}, 0, unknown // the place stays: what was inserted now may be followed by what came next then
+	}
+	if p != r.page {
+		r.page, r.n = p, p.n.Load()
+		if p.seen.Load() != r.now {
+			p.seen.Store(r.now)
+		}
+	}
+	r.at = at + 1
+	return p.known[at].key, unknown, 0
+}
+
+// learned notes that the label set that was not known is good, and what key it gave.
+func (r *recall) learned(n int, k Key) {
+	if len(r.fresh) == freshMost {
+		r.learn()
+	}
+	r.fresh = append(r.fresh, labelBlock{hash: r.hash, key: k, len: int32(n)})
+}
+
+// blockLen is the length of the Label messages that body begins with, in bytes.
+func blockLen(body []byte) int {
+	p := 0
+	for p < len(body) && body[p] == v1Labels<<3|wireBytes {
+		_, p1, reason := length(body, p+1)
+		if reason != "" {
+			return 0
+		}
+		p = p1
+	}
+	return p
+}

@@ -32,7 +32,7 @@ func (e *histJudge) commit() {
 	e.take()
 	fresh := e.welcome()
 	e.missing()
-	e.owe()
+	e.enter()
 	cs.watch = held || f.bent || len(cs.debts) > 0 || cs.fold.age == 1
 	cs.judged = max(cs.judged, f.t)
 	if e.free || e.moved() || held || fresh || f.bent || len(e.log) > 0 || len(cs.recs) == 0 {

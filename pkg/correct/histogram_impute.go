@@ -26,9 +26,6 @@ func (e *histJudge) impute() {
 
 // imputeLate does so for a drop that turned out to be a loss only later.
 func (e *histJudge) imputeLate(d *histDebt) {
-	if !e.p.Impute || !e.s.pace.known {
-		return
-	}
 	share, sum := e.shares(), 0.0
 	gone := min(1, d.amount/max(d.top, 1))
 	add := make([]histOwed, len(d.parts))

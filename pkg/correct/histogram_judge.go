@@ -2,42 +2,22 @@ package correct
 
 import "math"
 
-// histJudge decides about one frame of a histogram. It follows the enactor of
-// a scalar counter step by step, with the total (+Inf or _count) as the counter
-// that is looked at, and with what the densities add.
+// histJudge decides about one frame of a classic histogram: see whole.
 type histJudge struct {
-	h *Histogram
-	f *frame
-	s step // of the total
+	whole[[]histOwed]
+	h  *Histogram
+	f  *frame
+	cs *histCase
 
-	cs     *histCase
-	p      Policy
 	before []float64 // offsets before, by part
 	change change
-	free   bool // a visible full reset that goes out as it is
-	lesson lesson
-	taken  *histDebt // what lessonReturn is learned against
-	owes   *debt     // what the change is entered as, nil if it is final
-	log    []Correction
-	hold   bool // the policy or the evidence holds what fell
-
-	justFolded bool
+	free   bool     // a visible full reset that goes out as it is
+	owes   *verdict // what the change is entered as a debt by, nil if it is final
+	hold   bool     // the policy or the evidence holds what fell
 }
 
-// lesson is what the parts learn from the step.
-type lesson uint8
-
-const (
-	lessonStep   lesson = iota // an ordinary step
-	lessonNone                 // it says nothing about the usual growth
-	lessonReturn               // growth since before the drop that was taken back
-)
-
-// histDebt is a drop of the whole that may still be taken back.
-type histDebt struct {
-	debt             // of the total
-	parts []histOwed // by part
-}
+// histDebt is a drop of the whole that may still be taken back; its parts are by part.
+type histDebt = wholeDebt[[]histOwed]
 
 type histOwed struct {
 	amount float64 // what it added to the offset
@@ -52,7 +32,7 @@ func (e *histJudge) run() {
 	if e.f.total() < 0 {
 		return
 	}
-	e.s = e.totalStep()
+	e.s, e.c, e.fell = e.totalStep(), &e.h.parts[e.f.total()].c, e.f.fell
 	if e.cs.history.seen < math.MaxUint32 {
 		e.cs.history.seen++
 	}
@@ -95,11 +75,6 @@ func (e *histJudge) totalStep() step {
 	return s
 }
 
-// restarted: a start timestamp that no synthesis gives moved into the step.
-func (e *histJudge) restarted() bool {
-	return e.s.st != 0 && e.s.st != e.s.prevST && e.s.st > e.s.prevT && e.s.st < e.s.t-1
-}
-
 // reanchor takes parts that the sender re-anchored (Prometheus' synthesis of
 // start timestamps: a lost increment arrives as a jump with a start at t-1ms)
 // as if they had always been where they are now.
@@ -133,6 +108,7 @@ func (e *histJudge) reanchor() {
 	}
 	f.fell, f.up, f.noise = 0, 0, false
 	f.compare()
+	e.fell = f.fell
 	var why findings
 	why.startTimestamp(&e.s)
 	e.log = append(e.log, Correction{Kind: KindSpike, Evidence: why.words()})
@@ -148,7 +124,11 @@ func (e *histJudge) drop() {
 	e.cs.fold.age = 0
 	e.ageDebts()
 	e.closeOpen()
-	e.enact(e.judgeDrop())
+	v := e.judgeDrop(0)
+	if v.action == actFold && e.s.raw >= e.s.prev {
+		v.kind = KindHiddenReset
+	}
+	e.enact(v)
 }
 
 func (e *histJudge) rise() {
@@ -168,59 +148,6 @@ func (e *histJudge) rise() {
 	}
 }
 
-func (e *histJudge) suspect(x, dt float64) bool {
-	c := &e.h.parts[e.f.total()].c
-	if c.n < 2 || len(e.cs.debts) == 0 && !e.justFolded {
-		return false
-	}
-	mean, sigma := e.s.pace.usual(dt)
-	if median := float64(c.median) * dt; 2*median > mean {
-		return x > suspectMedians*median
-	}
-	return x > mean+suspectSigma*sigma
-}
-
-// count is how many steps of the total are known.
-func (e *histJudge) count() uint16 { return e.h.parts[e.f.total()].c.n }
-
-// judgeDrop is the ladder of the scalar judgeDrop, on what the densities lost in sum.
-func (e *histJudge) judgeDrop() verdict {
-	var v verdict
-	s := e.s
-	// Had nothing been lost, the total would be this much.
-	s.prev = max(s.prev, s.raw+e.f.fell)
-	v.found, v.base = weighDrop(&s, &e.cs.history)
-	e.compose(&v.found)
-	e.liken(&v.found)
-	sum, fits := v.found.sum, fits(s.pace, s.raw, s.dt)
-	switch {
-	case sum >= clearOdds || fits && (sum > usualOdds && e.count() >= clipAfter || sum > newOdds):
-		v.action, v.kind = actFold, KindReset
-		if e.s.raw >= e.s.prev {
-			v.kind = KindHiddenReset
-		}
-		return v
-	case e.p.Losses == Hold:
-		v.found.add(testPolicy, 0, 0, 0, 0)
-		v.action, v.kind = actHold, KindJitter
-		return v
-	}
-	v.jitter = weighDip(&s, &e.cs.history)
-	v.kind = KindLoss
-	switch {
-	case sum > -clearOdds:
-		v.action = actAsk
-	case e.p.Losses == Restore || s.gap:
-		v.action = actLoss
-	default:
-		v.action = actDebt
-	}
-	if v.action != actLoss && !s.gap && v.jitter > 0 {
-		v.kind = KindJitter
-	}
-	return v
-}
-
 // enact turns a verdict into the change of the frame.
 func (e *histJudge) enact(v verdict) {
 	cs := e.cs
@@ -237,9 +164,7 @@ func (e *histJudge) enact(v verdict) {
 			break
 		}
 		e.change.fold, cs.folded = true, true
-		if !e.restarted() {
-			e.owes = &debt{t: e.f.t, prev: e.s.prevT, top: e.s.prev, value: e.s.raw, age: 1}
-		}
+		e.owes = &v
 	case actLoss:
 		cs.history.remember(&cs.history.losses)
 		e.change.lose = true
@@ -249,7 +174,7 @@ func (e *histJudge) enact(v verdict) {
 		if v.action == actDebt {
 			e.impute()
 		}
-		e.owes = &debt{t: e.f.t, prev: e.s.prevT, top: e.s.prev, value: e.s.raw, jitter: v.jitter, open: v.action == actAsk, gap: e.s.gap, base: v.base, sum: v.found.sum}
+		e.owes = &v
 		c.Pending = true
 	}
 	e.log = append(e.log, c)

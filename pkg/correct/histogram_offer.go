@@ -11,11 +11,9 @@ const noTime = math.MaxInt64
 
 // histCase is what only a histogram that was once suspicious remembers.
 type histCase struct {
-	history Case       // counts of what it did before, and the start timestamp of the folded series
+	book[[]histOwed]
 	parts   []histPart // beside Histogram.parts
 	recs    []histRec  // oldest first; the last one is in force
-	debts   []histDebt // oldest first
-	fold    histDebt   // the fold that the very next timestamp may still revoke; age 1 if there is one
 	held    []histHeld // by timestamp, then as they came
 	suspect int64      // oldest suspicious timestamp, noTime if none
 	judged  int64      // latest timestamp that was judged

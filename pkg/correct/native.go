@@ -221,7 +221,8 @@ func (n *Native) next(p Policy, t, st int64, h *histogram.FloatHistogram) []Corr
 			return nil
 		}
 	}
-	j := nativeJudge{n: n, p: p, t: t, st: st, h: h}
+	j := &nativeJudge{n: n, t: t, st: st, h: h, whole: whole[nativeOwed]{p: p}}
+	j.body = j
 	j.run()
 	n.c.ST = st
 	n.keep(h)

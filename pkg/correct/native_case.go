@@ -6,10 +6,8 @@ import (
 
 // nativeCase is what only a native histogram that misbehaved remembers.
 type nativeCase struct {
-	history Case          // counts of what it did before, and the start timestamp of the folded series
-	epochs  []nativeEpoch // oldest first; the last one is in force
-	debts   []nativeDebt  // oldest first
-	fold    nativeDebt    // the fold that the very next sample may still revoke; age 1 if there is one
+	book[nativeOwed]
+	epochs []nativeEpoch // oldest first; the last one is in force
 }
 
 // nativeEpochs bounds how far back late and repeated samples get their old bits.
@@ -26,8 +24,9 @@ type nativeEpoch struct {
 }
 
 // nativeDebt is a drop of the whole that may still be taken back.
-type nativeDebt struct {
-	debt         // of the total
+type nativeDebt = wholeDebt[nativeOwed]
+
+type nativeOwed struct {
 	amount cells // what it added to the offset
 	before cells // raw before the drop
 }
@@ -35,8 +34,8 @@ type nativeDebt struct {
 func (n *Native) open() *nativeCase {
 	if n.cs == nil {
 		n.cs = &nativeCase{
-			history: Case{startST: n.c.ST},
-			epochs:  []nativeEpoch{{from: n.c.T, prev: n.c.T, free: true}},
+			book:   book[nativeOwed]{history: Case{startST: n.c.ST}},
+			epochs: []nativeEpoch{{from: n.c.T, prev: n.c.T, free: true}},
 		}
 	}
 	return n.cs

@@ -140,7 +140,7 @@ func (r *nativeReader) native(n *Native) {
 }
 
 func (r *nativeReader) theCase(last *cells) *nativeCase {
-	cs := &nativeCase{history: Case{startST: r.int()}}
+	cs := &nativeCase{book: book[nativeOwed]{history: Case{startST: r.int()}}}
 	for _, x := range [...]*float32{&cs.history.resets, &cs.history.losses, &cs.history.returns} {
 		if *x = float32(r.float()); !(*x >= 0 && *x <= historyMax+1) {
 			r.fail("has a count of %v", *x)
@@ -172,10 +172,10 @@ func (r *nativeReader) theCase(last *cells) *nativeCase {
 	}
 	now := cs.now()
 	for i := range cs.debts {
-		r.alike(last, now.off.grid, &cs.debts[i].amount, &cs.debts[i].before)
+		r.alike(last, now.off.grid, &cs.debts[i].parts.amount, &cs.debts[i].parts.before)
 	}
 	if cs.fold.age > 0 {
-		r.alike(last, now.off.grid, &cs.fold.amount, &cs.fold.before)
+		r.alike(last, now.off.grid, &cs.fold.parts.amount, &cs.fold.parts.before)
 	}
 	if now.free && (cs.fold.age > 0 || len(cs.debts) > 0) {
 		r.fail("has debts without an offset")
@@ -196,10 +196,10 @@ func (r *nativeReader) debt() nativeDebt {
 	d := nativeDebt{debt: debt{t: r.int(), prev: r.int()}}
 	f := r.byte()
 	d.open, d.gap, d.age = f&1 != 0, f&2 != 0, r.byte()
-	for _, x := range [...]*float64{&d.top, &d.value, &d.debt.amount, &d.jitter, &d.base, &d.sum} {
+	for _, x := range [...]*float64{&d.top, &d.value, &d.amount, &d.jitter, &d.base, &d.sum} {
 		*x = r.float()
 	}
-	d.amount, d.before = r.cells(), r.cells()
+	d.parts.amount, d.parts.before = r.cells(), r.cells()
 	return d
 }
 

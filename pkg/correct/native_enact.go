@@ -7,27 +7,21 @@ func (j *nativeJudge) enact(v verdict) {
 	cs, s := j.cs, &j.s
 	c := Correction{Kind: v.kind, FalseIncrease: s.raw, Evidence: append(v.found.words(), j.extra...)}
 	was := j.off
-	j.anew, j.lesson = true, nativeSuspect
+	j.anew, j.lesson = true, lessonNone
 	switch v.action {
 	case actFold:
 		c.FalseIncrease = 0
 		if v.kind == KindHiddenReset {
 			c.FalseIncrease = -s.prev
 		}
-		j.fold(v.kind)
+		j.reset(v.kind)
 	case actLoss:
 		cs.history.remember(&cs.history.losses)
 		j.lose(true)
 	case actDebt, actAsk:
 		j.lose(v.action == actDebt)
 		amount := zip(j.off, was, minus)
-		j.owe(nativeDebt{
-			debt: debt{
-				t: s.t, prev: s.prevT, top: s.prev, value: s.raw, amount: amount.total(), jitter: v.jitter,
-				open: v.action == actAsk, gap: s.gap, base: v.base, sum: v.found.sum,
-			},
-			amount: amount, before: j.x0,
-		})
+		j.owe(j.newDebt(v, amount.total(), nativeOwed{amount: amount, before: j.x0}))
 		c.Pending = true
 	case actReanchor:
 		c.FalseIncrease = s.raw - s.prev
@@ -38,7 +32,7 @@ func (j *nativeJudge) enact(v verdict) {
 	if j.anew {
 		c.Amount = j.off.total() - was.total()
 	}
-	j.note(c)
+	j.log = append(j.log, c)
 }
 
 // pass lets a full reset out as it is: there is no offset any more, and nothing is held at what went out before.
@@ -51,9 +45,9 @@ func (j *nativeJudge) pass() {
 	j.held, j.heldCount = j.x0, j.n.last.Count
 }
 
-// fold enacts a full reset.
-func (j *nativeJudge) fold(kind Kind) {
-	cs, s := j.cs, &j.s
+// reset enacts a full reset.
+func (j *nativeJudge) reset(kind Kind) {
+	cs := j.cs
 	j.settleAll()
 	if kind == KindReset {
 		cs.history.remember(&cs.history.resets)
@@ -67,26 +61,10 @@ func (j *nativeJudge) fold(kind Kind) {
 		before.sum = 0 // no sum can be taken up from there
 	}
 	if kind == KindReset && !j.restarted() {
-		cs.fold = nativeDebt{debt: debt{t: s.t, prev: s.prevT, top: s.prev, value: s.raw, amount: before.total(), age: 1}, amount: before, before: before}
+		cs.fold = j.newFold(before.total(), nativeOwed{amount: before, before: before})
 	}
 	j.off = zip(j.off, before, plus)
 	j.folded = true
-}
-
-func (j *nativeJudge) owe(d nativeDebt) {
-	cs := j.cs
-	if len(cs.debts) == maxDebts {
-		j.settled(&cs.debts[0], KindLoss, nil)
-		cs.history.remember(&cs.history.losses)
-		cs.debts = append(cs.debts[:0], cs.debts[1:]...)
-	}
-	cs.debts = append(cs.debts, d)
-}
-
-// note logs a correction of this sample.
-func (j *nativeJudge) note(c Correction) {
-	c.T, c.PrevT, c.Prev, c.Raw = j.t, j.s.prevT, j.s.prev, j.s.raw
-	j.log = append(j.log, c)
 }
 
 // settle begins the epoch that the judgement made, and moves the total on.
@@ -103,11 +81,15 @@ func (j *nativeJudge) settle() {
 		j.cs.begin(nativeEpoch{from: j.t, prev: s.prevT, off: j.off, floor: j.held, count: j.heldCount, folded: j.folded, hint: j.passed})
 	}
 	switch j.lesson {
-	case nativeOrdinary:
+	case lessonStep:
 		c.step(j.t, s.raw, max(0, s.raw-s.prev), s.dt)
-	case nativeReturned:
-		c.step(j.t, s.raw, j.growth, j.since)
+	case lessonReturn:
+		c.step(j.t, s.raw, s.raw-j.taken.top, elapsed(j.taken.prev, j.t))
 	default:
 		c.move(j.t, s.raw)
+	}
+	for k := range j.log {
+		l := &j.log[k]
+		l.T, l.PrevT, l.Prev, l.Raw = j.t, s.prevT, s.prev, s.raw
 	}
 }

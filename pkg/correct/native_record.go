@@ -98,9 +98,9 @@ func (w *nativeWriter) debt(d *nativeDebt) {
 	w.int(d.prev)
 	w.flags(d.open, d.gap)
 	*w = append(*w, d.age)
-	for _, x := range [...]float64{d.top, d.value, d.debt.amount, d.jitter, d.base, d.sum} {
+	for _, x := range [...]float64{d.top, d.value, d.amount, d.jitter, d.base, d.sum} {
 		w.float(x)
 	}
-	w.cells(&d.amount)
-	w.cells(&d.before)
+	w.cells(&d.parts.amount)
+	w.cells(&d.parts.before)
 }

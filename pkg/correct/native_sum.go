@@ -29,54 +29,22 @@ func (j *nativeJudge) sumAlone() {
 	j.open()
 	j.anew = true
 	if fall <= noiseShare*j.x0.sum {
-		j.note(Correction{Kind: KindNoise, Evidence: []Evidence{{Test: "sum", Text: "fell by its last bits"}}})
+		j.log = append(j.log, Correction{Kind: KindNoise, Evidence: []Evidence{{Test: "sum", Text: "fell by its last bits"}}})
 		return
 	}
 	out := over(zip(j.x1, j.off, plus), j.held)
 	if step, ok := j.sumStep(out); ok {
 		j.off.sum = j.held.sum + step - j.x1.sum
 	}
-	j.note(Correction{Kind: KindLoss, Evidence: []Evidence{{Test: "sum", Text: "fell by itself, and there are no negative observations"}}})
+	j.log = append(j.log, Correction{Kind: KindLoss, Evidence: []Evidence{{Test: "sum", Text: "fell by itself, and there are no negative observations"}}})
 }
 
-// bucket is one place of the grid with its bounds and what happened there.
-type bucket struct {
-	lower, upper      float64
-	before, gone, inc float64
-	mean              float64
-}
-
-// sumStep is what the sum grew by through a loss: what it shows, plus what was
-// lost, within what the buckets allow for what came. ok is false for a sum that is no number.
+// sumStep is what the sum grew by through a loss. ok is false for a sum that is no number.
 func (j *nativeJudge) sumStep(out cells) (step float64, ok bool) {
-	shown := j.x1.sum - j.x0.sum
-	if math.IsNaN(shown) || math.IsInf(shown, 0) {
+	if shown := j.x1.sum - j.x0.sum; math.IsNaN(shown) || math.IsInf(shown, 0) {
 		return 0, false
 	}
-	list := j.buckets(out)
-	sure := means(list, j.x0.sum)
-	came, least, most, guess := 0.0, 0.0, 0.0, 0.0
-	for _, b := range list {
-		shown += b.gone * b.mean
-		if b.inc > 0 {
-			came += b.inc
-			least += b.inc * b.lower
-			most += b.inc * b.upper
-			guess += b.inc * b.mean
-		}
-	}
-	switch {
-	case came == 0:
-		return 0, true
-	case j.fell == 0:
-		return guess, true
-	case sure:
-		shown = clip(shown, least, most)
-	}
-	if !negative(j.h) && !negative(&j.n.last) {
-		shown = max(shown, 0)
-	}
-	return shown, true
+	return sumStep(j.buckets(out), j.x0.sum, j.x1.sum, negative(j.h) || negative(&j.n.last)), true
 }
 
 // buckets are all that anything is, was or goes out in.
@@ -104,36 +72,6 @@ func (j *nativeJudge) buckets(out cells) []bucket {
 		}
 	})
 	return list
-}
-
-// means estimates the mean of the observations in each bucket, such that they
-// add up to the sum there was: as far between its bounds in each. It reports false when
-// the sum is not within the bounds, which then say nothing.
-func means(list []bucket, sum float64) (sure bool) {
-	least, most, at, width := 0.0, 0.0, 0.0, 0.0
-	for _, b := range list {
-		if b.before > 0 {
-			least += b.before * b.lower
-			most += b.before * b.upper
-		}
-		lo, hi := finite(b.lower, b.upper)
-		at += b.before * lo
-		width += b.before * (hi - lo)
-	}
-	share := 0.0
-	if width > 0 {
-		share = clip((sum-at)/width, 0, 1)
-	}
-	left := max(0, sum-at-share*width)
-	for k := range list {
-		b := &list[k]
-		lo, hi := finite(b.lower, b.upper)
-		b.mean = lo + share*(hi-lo)
-		if math.IsInf(b.upper, 1) && b.before > 0 {
-			b.mean += left / b.before
-		}
-	}
-	return sum >= least && sum <= most
 }
 
 // usual is the usual growth within dt seconds, in whole counts and in the shares

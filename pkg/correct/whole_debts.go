@@ -1,0 +1,197 @@
+package correct
+
+import "math"
+
+// ageDebts counts one more sample for every debt and settles those that are too old as losses.
+func (w *whole[V]) ageDebts() {
+	limit := uint8(debtAge)
+	if w.history.Interleaved() {
+		limit = debtAgeInterleaved
+	}
+	kept := w.debts[:0]
+	for _, d := range w.debts {
+		if d.age++; d.age <= limit || d.open && d.age <= debtAgeInterleaved {
+			kept = append(kept, d)
+			continue
+		}
+		if why, ok := w.cameBack(&d); ok {
+			w.history.remember(&w.history.returns)
+			w.revoke(&d)
+			w.settled(&d, KindJitter, &why)
+			continue
+		}
+		w.history.remember(&w.history.losses)
+		w.settled(&d, KindLoss, nil)
+	}
+	w.debts = kept
+}
+
+// cameBack reports whether a drop that nothing took back, of a histogram that
+// is known to interleave, came back in small steps: its growth since fits the
+// level before the drop as well as the one after.
+func (w *whole[V]) cameBack(d *wholeDebt[V]) (why findings, ok bool) {
+	p, s := w.s.pace, &w.s
+	if !w.history.Interleaved() || d.gap || w.p.Losses != Auto || !p.known || s.raw < d.top {
+		return why, false
+	}
+	since := elapsed(d.prev, s.t)
+	odds := math.Log((float64(w.history.returns)+returnPrior)/(float64(w.history.losses)+returnPrior)) +
+		p.plain(s.raw-d.top, since) - p.plain(s.raw-d.value, since)
+	why.add(testReturn, odds, s.raw-d.value, s.raw-d.top, since)
+	return why, odds > 0
+}
+
+// askAgain looks at the undecided drop with one more sample, which grew by x
+// within dt, and reports whether it was a full reset.
+func (w *whole[V]) askAgain(x, dt float64) bool {
+	k := w.undecided()
+	if k < 0 {
+		return false
+	}
+	d := &w.debts[k]
+	p := w.s.pace
+	dt0 := elapsed(d.prev, d.t)
+	if !p.known {
+		if x == 0 && d.age <= debtAge {
+			return false // holds until the first increment
+		}
+		// This very increment is all that is known of the pace.
+		c := *w.c
+		c.learn(x, dt)
+		p = c.pace()
+		var again findings
+		again.sum = d.base
+		again.regrowth(p, d.top, d.value, dt0, x/dt)
+		d.sum = again.sum
+	}
+	var why findings
+	why.add(testPrior, d.sum, 0, 0, 0)
+	mean, _ := p.usual(dt)
+	why.add(testAfter, after(p, d.value, dt0, x, dt), x, dt, mean)
+	d.sum = why.sum
+	switch {
+	case d.sum >= clearOdds, d.age >= askSamples && d.sum > evenOdds:
+		w.lateFold(k, &why)
+		return true
+	case d.sum <= -clearOdds, d.age >= askSamples:
+		w.wasLoss(k, &why)
+	}
+	return false
+}
+
+// closeOpen decides what is undecided when another drop comes.
+func (w *whole[V]) closeOpen() {
+	k := w.undecided()
+	if k < 0 {
+		return
+	}
+	var why findings
+	why.add(testPrior, w.debts[k].sum, 0, 0, 0)
+	if w.debts[k].sum > evenOdds {
+		w.lateFold(k, &why)
+		return
+	}
+	w.wasLoss(k, &why)
+}
+
+// lateFold turns an undecided drop into the full reset that it was.
+func (w *whole[V]) lateFold(k int, why *findings) {
+	was := w.debts[k]
+	w.history.remember(&w.history.resets)
+	w.debts = append(w.debts[:k], w.debts[k+1:]...)
+	w.settleAll()
+	w.settled(&was, KindReset, why)
+	w.turn(&was)
+}
+
+// wasLoss closes the question whether an undecided drop was a full reset. It may still come back.
+func (w *whole[V]) wasLoss(k int, why *findings) {
+	d := &w.debts[k]
+	d.open = false
+	if w.p.Impute && w.s.pace.known {
+		w.imputeLate(d)
+	}
+	if w.p.Losses != Restore && !d.gap {
+		return
+	}
+	w.history.remember(&w.history.losses)
+	w.settled(d, KindLoss, why)
+	w.debts = append(w.debts[:k], w.debts[k+1:]...)
+}
+
+// takeBack tries the sample against what was there before every open drop. The
+// best explanation, or none, is taken, with all younger drops.
+func (w *whole[V]) takeBack() bool {
+	best, bestOdds := -1, 0.0
+	hazard := float64(returnHazard)
+	if w.history.Interleaved() {
+		hazard = returnHazardInterleaved
+	}
+	for k := range w.debts {
+		d := &w.debts[k]
+		if d.gap || w.p.Losses == Restore {
+			continue
+		}
+		odds := weighReturn(&w.s, &d.debt, hazard, w.history.returns > 0) + w.composeReturn(d)
+		if d.open {
+			odds -= w.againstReset(d)
+		}
+		if odds > bestOdds {
+			best, bestOdds = k, odds
+		}
+		// It did not come back with this sample.
+		d.jitter += math.Log(1 - hazard)
+	}
+	if best < 0 {
+		return false
+	}
+	d := w.debts[best]
+	w.history.remember(&w.history.returns)
+	var why findings
+	why.add(testReturn, bestOdds, w.s.raw-w.s.prev, w.s.raw-d.top, elapsed(d.prev, w.s.t))
+	for k := len(w.debts) - 1; k >= best; k-- {
+		w.revoke(&w.debts[k])
+		w.settled(&w.debts[k], KindJitter, &why)
+	}
+	w.debts = w.debts[:best]
+	w.lesson, w.taken = lessonReturn, &d
+	if w.s.raw < d.top {
+		w.lesson = lessonNone // a shallower dip: not known how far the trend is
+	}
+	return true
+}
+
+// againstReset is how much likelier an undecided drop was a restart with a burst than a loss, given the rise.
+func (w *whole[V]) againstReset(d *wholeDebt[V]) float64 {
+	s := &w.s
+	if !s.pace.known {
+		return 0
+	}
+	return max(0, d.sum+after(s.pace, d.value, elapsed(d.prev, d.t), s.raw-s.prev, s.dt))
+}
+
+// revokeFold tries whether the last fold was a glitch: the very next sample is
+// on the old trend again, and that fits better than a burst after a restart.
+func (w *whole[V]) revokeFold() bool {
+	s, p := &w.s, w.s.pace
+	d := w.fold
+	w.fold = wholeDebt[V]{}
+	if d.age != 1 || s.raw < d.top || !p.known || d.t != s.prevT {
+		return false
+	}
+	since := elapsed(d.prev, s.t)
+	g, x := s.raw-d.top, s.raw-s.prev
+	burst := logSum(p.step(x, s.dt), math.Log(burstWeight)+spread(x, p.unit, burstReach*(p.rate*s.dt+p.unit)))
+	odds := glitchOdds + math.Log((float64(w.history.returns)+1)/max(float64(w.history.resets), 1)) + p.plain(g, since) - burst
+	odds += min(0, w.composeReturn(&d))
+	if odds <= 0 {
+		return false
+	}
+	w.history.remember(&w.history.returns)
+	var why findings
+	why.add(testReturn, odds, x, g, since)
+	w.settled(&d, KindGlitch, &why)
+	w.revoke(&d)
+	w.lesson = lessonNone
+	return true
+}

@@ -41,9 +41,10 @@ const (
 	testPolicy
 	testVotes // of the siblings in a histogram or target; handed in from outside
 	testLike  // of the densities of a histogram; handed in from outside
+	testReplica
 )
 
-var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness"}
+var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "failover"}
 
 // finding is one test's evidence before it is put into words; x, y and z are its numbers.
 type finding struct {
@@ -105,6 +106,8 @@ func (w finding) text() string {
 		return "the rule says so"
 	case testLike:
 		return fmt.Sprintf("the densities differ from those before by a chi-square of %.3g, usually by %.0f after a restart", w.x, w.y)
+	case testReplica:
+		return fmt.Sprintf("another replica was elected, and its first sample is %.4g behind, its usual step is %.4g", w.x, w.y)
 	case testVotes:
 		return fmt.Sprintf("%.0f of %.0f siblings fell", w.x, w.y)
 	}

@@ -29,6 +29,7 @@ type Histogram struct {
 
 	newest int64  // timestamp of the newest bucket or _count
 	high   uint16 // the highest bucket that has come for it, or some bucket below that
+	turn   int64  // at which another replica took over, 0 none; the caller's to keep
 }
 
 // Role is what a series is to its histogram.

@@ -31,6 +31,7 @@ type Native struct {
 	c    Counter // of the total; its Raw is the count
 	last histogram.FloatHistogram
 	cs   *nativeCase // nil until something befell it
+	turn bool        // the sample at hand is another replica's first
 }
 
 // Last is the last sample: its time (ms), its count, and the count that went out for it.
@@ -221,7 +222,7 @@ func (n *Native) next(p Policy, t, st int64, h *histogram.FloatHistogram) []Corr
 			return nil
 		}
 	}
-	j := &nativeJudge{n: n, t: t, st: st, h: h, whole: whole[nativeOwed]{p: p}}
+	j := &nativeJudge{n: n, t: t, st: st, h: h, whole: whole[nativeOwed]{p: p, takenOver: n.turn}}
 	j.body = j
 	j.run()
 	n.c.ST = st

@@ -119,9 +119,9 @@ func (h *Handler) decode(req *sequence.Request, c *claim, v rewrite.Version) *re
 			return refusal
 		}
 		req.Time = time.Now().UnixMilli()
-		err = req.Batch.Decode(v, c.tenant, req.Body, rewrite.Limits{
-			MaxDecodedBytes: int(c.set.MaxDecodedBytes), MaxLabels: c.set.MaxLabels, MaxLabelValueBytes: int(c.set.MaxLabelValueBytes),
-		})
+		limits := limitsOf(c.set)
+		limits.Memory = h.memory.Load()
+		err = req.Batch.Decode(v, c.tenant, req.Body, limits)
 		// What is known of each series and sample takes memory too.
 		c.settle(memory, int64(cap(req.Body)+req.Batch.Footprint()))
 	}

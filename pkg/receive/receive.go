@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pawl/pkg/config"
 	"pawl/pkg/rewrite"
@@ -34,6 +35,7 @@ type Handler struct {
 	sink     Sink
 	pressure func() error // why nothing is accepted now, nil to accept
 	settings atomic.Pointer[config.Receive]
+	memory   atomic.Pointer[rewrite.Memory] // of label sets that were good under the settings
 	budget   budget
 	rates    rates
 	log      *slog.Logger
@@ -55,11 +57,29 @@ func New(o Options) *Handler {
 	h := &Handler{sink: o.Sink, pressure: o.Pressure, log: o.Logger}
 	h.metrics = newMetrics(o.Registerer, &h.budget)
 	h.Configure(o.Settings)
+	promauto.With(o.Registerer).NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_receive_memory_bytes",
+		Help: "Bytes of what is remembered of remote write 1.0's label sets, so that they need not be parsed again."},
+		func() float64 { return float64(h.memory.Load().Bytes()) })
 	return h
 }
 
+// memoryBytes bounds what is remembered of label sets, in bytes: three million
+// of them. It is taken as they come.
+const memoryBytes = 128 << 20
+
 // Configure puts other limits in force, from the next request on.
-func (h *Handler) Configure(s config.Receive) { h.settings.Store(&s) }
+func (h *Handler) Configure(s config.Receive) {
+	if old := h.settings.Load(); old == nil || old.MaxLabels != s.MaxLabels || old.MaxLabelValueBytes != s.MaxLabelValueBytes {
+		h.memory.Store(rewrite.NewMemory(memoryBytes, limitsOf(&s)))
+	}
+	h.settings.Store(&s)
+}
+
+func limitsOf(s *config.Receive) rewrite.Limits {
+	return rewrite.Limits{
+		MaxDecodedBytes: int(s.MaxDecodedBytes), MaxLabels: s.MaxLabels, MaxLabelValueBytes: int(s.MaxLabelValueBytes),
+	}
+}
 
 // ServeHTTP takes one request from its headers to its answer.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

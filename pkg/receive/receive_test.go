@@ -287,3 +287,30 @@ func BenchmarkReceive(b *testing.B) {
 type releasing struct{}
 
 func (releasing) Commit(r *sequence.Request) error { r.Release(); return nil }
+
+// Rule: a lowered limit holds from the next request on, for label sets that were good before too.
+func TestAReloadedLimitHoldsForLabelSetsThatCameBefore(t *testing.T) {
+	h := handler(&sink{}, nil)
+	set := config.Default().Receive
+	send := func() int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(bodyV1())))
+		return w.Code
+	}
+	for range 2 {
+		if got := send(); got != http.StatusNoContent {
+			t.Fatal(got)
+		}
+	}
+	set.MaxLabelValueBytes = 3 // of x_total
+	h.Configure(set)
+	for range 2 {
+		if got := send(); got != http.StatusRequestEntityTooLarge {
+			t.Error(got)
+		}
+	}
+	h.Configure(config.Default().Receive)
+	if got := send(); got != http.StatusNoContent {
+		t.Error(got)
+	}
+}

@@ -74,7 +74,7 @@ func (h *Histogram) releaseCalm(group []histHeld, out []Release) (int, []Release
 
 // judge decides about timestamp t and lets its group out.
 func (h *Histogram) judge(p Policy, t int64, group []histHeld, out []Release) []Release {
-	e := &histJudge{h: h, cs: h.cs, f: h.frame(t), whole: whole[[]histOwed]{book: &h.cs.book, p: p}}
+	e := &histJudge{h: h, cs: h.cs, f: h.frame(t), whole: whole[[]histOwed]{book: &h.cs.book, p: p, takenOver: t == h.turn}}
 	e.body = e
 	e.run()
 	e.commit()

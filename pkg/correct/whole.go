@@ -16,6 +16,7 @@ type whole[V any] struct {
 	lesson     lesson
 	taken      *wholeDebt[V] // the drop that was taken back, which lessonReturn is learned against
 	justFolded bool          // the sample before was a full reset
+	takenOver  bool          // the sample is another replica's first
 	log        []Correction
 }
 
@@ -78,6 +79,11 @@ func (w *whole[V]) judgeDrop(extra float64) verdict {
 	s := w.s
 	// Had nothing been lost, the total would be this much.
 	s.prev = max(s.prev, s.raw+w.fell)
+	if w.takenOver {
+		if v, ok := judgeTakeOver(&s, w.p); ok {
+			return v
+		}
+	}
 	v.found, v.base = weighDrop(&s, &w.history)
 	v.found.sum += extra
 	v.base += extra

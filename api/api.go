@@ -39,6 +39,16 @@ type Source interface {
 	// Rejected lists at most limit batches that the upstream refused for good, newest first.
 	Rejected(ctx context.Context, after string, limit int) (found []Rejected, next string, err error)
 
+	// RejectedBatch is one of them with what is in it: at most limit series. NotFound when it is not kept.
+	RejectedBatch(ctx context.Context, id string, limit int) (RejectedBatch, error)
+
+	// Resend sends rejected batches once more, oldest first, and lets those go that are accepted. It ends early when the upstream
+	// cannot be asked. Unavailable while another one goes on.
+	Resend(ctx context.Context, q RejectedQuery) (ResendReport, error)
+
+	// Drop lets rejected batches go, and says how many there were. Unavailable while a resend goes on.
+	Drop(ctx context.Context, q RejectedQuery) (Dropped, error)
+
 	// Forget drops the state of every series that all matchers of one of the sets
 	// accept, and returns how many there were. There is at least one set, and none accepts everything.
 	Forget(ctx context.Context, matchers [][]*labels.Matcher) (n int, err error)
@@ -89,6 +99,9 @@ func (e *kindError) Unwrap() error { return e.err }
 
 // BadData marks an error of a Source as the request's own fault, such as a cursor that it never gave out: 400.
 func BadData(err error) error { return &kindError{badData, err} }
+
+// NotFound marks an error of a Source as that what was asked for is not there: 404.
+func NotFound(err error) error { return &kindError{notFound, err} }
 
 // Unavailable marks an error of a Source as one that passes, such as a relay that is starting or stopping: 503.
 func Unavailable(err error) error { return &kindError{unavailable, err} }

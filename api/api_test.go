@@ -122,6 +122,36 @@ func TestForgettingTakesSelectorsFromQueryAndForm(t *testing.T) {
 	}
 }
 
+func TestRejectedBatchesAreSelectedByNameOrAllNeverByForgetting(t *testing.T) {
+	for _, c := range []struct {
+		target, body string
+		want         RejectedQuery
+	}{
+		{"/api/v1/rejected/resend?id=5&id=6,7", "", RejectedQuery{IDs: []string{"5", "6", "7"}, Limit: defaultLimit}},
+		{"/api/v1/rejected/resend", "all=true&limit=3&after=9", RejectedQuery{All: true, Limit: 3, After: "9"}},
+		{"/api/v1/rejected/drop?id=5", "", RejectedQuery{IDs: []string{"5"}}},
+		{"/api/v1/rejected/drop?all=1", "", RejectedQuery{All: true}},
+	} {
+		src := full()
+		resp, b := ask(New(src, Options{}), request("POST", c.target, c.body))
+		if resp.StatusCode != http.StatusOK || !reflect.DeepEqual(src.askedRejected, c.want) {
+			t.Errorf("%s %s: %s %s asked %+v, want %+v", c.target, c.body, resp.Status, b, src.askedRejected, c.want)
+		}
+	}
+	for _, target := range []string{"/api/v1/rejected/resend", "/api/v1/rejected/drop", "/api/v1/rejected/drop?all=false", "/api/v1/rejected/drop?all=true&id=5", "/api/v1/rejected/drop?all=perhaps"} {
+		src := full()
+		refused(t, src, request("POST", target, ""), http.StatusBadRequest, "bad_data")
+		if !reflect.DeepEqual(src.askedRejected, RejectedQuery{}) {
+			t.Errorf("%s was passed on", target)
+		}
+	}
+	src := full()
+	get(t, src, "/api/v1/rejected/5?limit=7", nil)
+	if src.askedID != "5" || src.askedLimit != 7 {
+		t.Errorf("asked for %q, %d", src.askedID, src.askedLimit)
+	}
+}
+
 func TestWhatIsWrongIsSaid(t *testing.T) {
 	long := strings.Repeat("x", maxCursor+1)
 	for _, c := range []struct {

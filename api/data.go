@@ -115,22 +115,6 @@ func larger(a, b SummaryRow, names []string) int {
 	return 0
 }
 
-func (s *server) rejected(r *http.Request) (any, error) {
-	most, err := limit(r)
-	if err != nil {
-		return nil, err
-	}
-	cursor, err := after(r)
-	if err != nil {
-		return nil, err
-	}
-	found, next, err := s.src.Rejected(r.Context(), cursor, most)
-	if err != nil {
-		return nil, during("list rejected batches", err)
-	}
-	return page[Rejected]{Items: listed(found), Next: next}, nil
-}
-
 type forgotten struct {
 	Forgotten int `json:"forgotten"` // series
 }

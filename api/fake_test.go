@@ -22,6 +22,9 @@ type fake struct {
 	corrections []Correction
 	rows        []SummaryRow
 	rejected    []Rejected
+	batch       RejectedBatch
+	resent      ResendReport
+	dropped     Dropped
 	next        string
 	yaml        string
 	err         error
@@ -33,6 +36,8 @@ type fake struct {
 	askedAfter       string
 	askedLimit       int
 	askedForget      [][]*labels.Matcher
+	askedID          string
+	askedRejected    RejectedQuery
 	reloads          int
 }
 
@@ -61,6 +66,21 @@ func (f *fake) Summary(_ context.Context, q CorrectionQuery, by []string) ([]Sum
 func (f *fake) Rejected(_ context.Context, after string, limit int) ([]Rejected, string, error) {
 	f.askedAfter, f.askedLimit = after, limit
 	return f.rejected, f.next, f.err
+}
+
+func (f *fake) RejectedBatch(_ context.Context, id string, limit int) (RejectedBatch, error) {
+	f.askedID, f.askedLimit = id, limit
+	return f.batch, f.err
+}
+
+func (f *fake) Resend(_ context.Context, q RejectedQuery) (ResendReport, error) {
+	f.askedRejected = q
+	return f.resent, f.err
+}
+
+func (f *fake) Drop(_ context.Context, q RejectedQuery) (Dropped, error) {
+	f.askedRejected = q
+	return f.dropped, f.err
 }
 
 func (f *fake) Forget(_ context.Context, m [][]*labels.Matcher) (int, error) {
@@ -101,8 +121,15 @@ func full() *fake {
 		},
 		rows:     []SummaryRow{{By: map[string]string{"kind": "loss"}, Count: 3, Amount: 3, FalseIncrease: 200000}, {By: map[string]string{"kind": "noise"}, Count: 9, Amount: Float(math.NaN())}},
 		rejected: []Rejected{{ID: "5", Time: at, Tenant: "a", Status: 400, Answer: "out of bounds", Samples: 500, Bytes: 9000}},
-		next:     "abc",
-		yaml:     "remote_write: []\n",
+		batch: RejectedBatch{
+			Rejected:    Rejected{ID: "5", Time: at, Tenant: "a", Status: 400, Answer: "out of bounds", Samples: 500, Bytes: 9000},
+			RemoteWrite: "1.0", BodyKept: true, SeriesCount: 2,
+			Series: []RejectedSeries{{Labels: ls, Samples: []RejectedSample{{at, 1}, {at, Float(math.NaN())}}, Histograms: []RejectedHistogram{{at, "{count:1, sum:1}"}}}, {}},
+		},
+		resent:  ResendReport{Items: []ResendResult{{"5", Accepted, 204, "", 500}, {"6", RefusedAgain, 400, "out of order", 1}, {"7", Failed, 0, "connection refused", 1}}, Stopped: "connection refused", Next: "7"},
+		dropped: Dropped{Batches: 2, Samples: 501},
+		next:    "abc",
+		yaml:    "remote_write: []\n",
 	}
 }
 

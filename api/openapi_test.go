@@ -108,6 +108,12 @@ var everything = []struct{ method, target, body string }{
 	{"GET", "/api/v1/corrections/summary", ""},
 	{"GET", "/api/v1/corrections/summary?by=kind,job&kind=loss&match[]=up&start=1&end=2&limit=5", ""},
 	{"GET", "/api/v1/rejected?limit=1&after=x", ""},
+	{"GET", "/api/v1/rejected/5?limit=10", ""},
+	{"POST", "/api/v1/rejected/resend?id=5&id=6", ""},
+	{"POST", "/api/v1/rejected/resend?all=true&limit=10&after=5", ""},
+	{"POST", "/api/v1/rejected/resend", "id=5"},
+	{"POST", "/api/v1/rejected/drop?id=5,6", ""},
+	{"POST", "/api/v1/rejected/drop?all=true", ""},
 }
 
 func TestEveryAnswerIsAsDescribed(t *testing.T) {
@@ -121,6 +127,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 		"broken":         {err: errDisk},
 		"starting":       {err: Unavailable(errors.New("replaying the journal"))},
 		"strange cursor": {err: BadData(errors.New("after: not a cursor"))},
+		"not there":      {err: NotFound(errors.New("no batch 5"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, e := range everything {
@@ -170,7 +177,7 @@ func TestEveryOperationIsAskedOnce(t *testing.T) {
 
 func TestWhatIsDescribedIsTakenAndNothingElse(t *testing.T) {
 	const unknown = "unknown query parameter"
-	values := map[string]string{"match[]": "up", "kind": "loss", "start": "1", "end": "2", "limit": "1", "after": "x", "by": "kind", "tenant": "a"}
+	values := map[string]string{"match[]": "up", "kind": "loss", "start": "1", "end": "2", "limit": "1", "after": "x", "by": "kind", "tenant": "a", "id": "5", "all": "true"}
 	for path, item := range document(t).Paths.Map() {
 		if !strings.HasPrefix(path, "/api/") || strings.HasSuffix(path, ".yaml") {
 			continue
@@ -178,6 +185,9 @@ func TestWhatIsDescribedIsTakenAndNothingElse(t *testing.T) {
 		for method, op := range item.Operations() {
 			described := make(map[string]bool)
 			for _, p := range op.Parameters {
+				if p.Value.In != "query" {
+					continue
+				}
 				described[p.Value.Name] = true
 				if values[p.Value.Name] == "" {
 					t.Errorf("%s: the test has no value for %s", path, p.Value.Name)

@@ -60,7 +60,7 @@ func readParams(w http.ResponseWriter, r *http.Request, known []string) error {
 			return bad("unknown query parameter %q: none is known here", name)
 		case !slices.Contains(known, name):
 			return bad("unknown query parameter %q; known here: %s", name, strings.Join(known, ", "))
-		case len(r.Form[name]) > 1 && !slices.Contains([]string{"match[]", "kind", "by"}, name):
+		case len(r.Form[name]) > 1 && !slices.Contains([]string{"match[]", "kind", "by", "id"}, name):
 			return bad("query parameter %q is given %d times", name, len(r.Form[name]))
 		}
 	}

@@ -56,6 +56,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		if tooLarge(err) {
 			code = http.StatusRequestEntityTooLarge
 		}
+	case notFound:
+		code = http.StatusNotFound
 	case unavailable:
 		code = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "5")

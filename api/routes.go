@@ -35,6 +35,9 @@ func (s *server) router() chi.Router {
 		r.Get("/corrections", s.json(s.corrections, "match[]", "kind", "start", "end", "limit", "after"))
 		r.Get("/corrections/summary", s.json(s.summary, "by", "match[]", "kind", "start", "end", "limit"))
 		r.Get("/rejected", s.json(s.rejected, "limit", "after"))
+		r.Get("/rejected/{id}", s.json(s.rejectedBatch, "limit"))
+		r.Post("/rejected/resend", s.json(s.resend, "id", "all", "limit", "after"))
+		r.Post("/rejected/drop", s.json(s.drop, "id", "all"))
 	})
 	r.Route("/debug/pprof", func(r chi.Router) {
 		// Not cmdline: --remote-write.url may hold a password.
@@ -132,7 +135,7 @@ const indexHTML = `<!DOCTYPE html>
 <li><a href="/api/v1/config">/api/v1/config</a>: the configuration in force
 <li><a href="/api/v1/openapi.yaml">/api/v1/openapi.yaml</a>: this API, described
 <li><a href="/metrics">/metrics</a>, <a href="/-/healthy">/-/healthy</a>, <a href="/-/ready">/-/ready</a>, <a href="/debug/pprof/">/debug/pprof/</a>
-<li><code>POST /api/v1/series/forget?match[]=</code>, <code>POST /-/reload</code>
+<li><code>POST /api/v1/series/forget?match[]=</code>, <code>POST /api/v1/rejected/resend?id=</code>, <code>POST /api/v1/rejected/drop?id=</code>, <code>POST /-/reload</code>
 </ul>
 </body>
 </html>

@@ -148,17 +148,6 @@ type SummaryRow struct {
 	FalseIncrease Float             `json:"falseIncrease"`
 }
 
-// Rejected is a batch that the upstream refused for good.
-type Rejected struct {
-	ID      string    `json:"id"`
-	Time    time.Time `json:"time"`
-	Tenant  string    `json:"tenant"`
-	Status  int       `json:"status"` // HTTP
-	Answer  string    `json:"answer"` // of the upstream, cut
-	Samples int       `json:"samples"`
-	Bytes   int       `json:"bytes"` // compressed
-}
-
 // page is one page of a list.
 type page[T any] struct {
 	Items []T    `json:"items"`

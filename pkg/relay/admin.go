@@ -202,28 +202,20 @@ func matchesAny(sets [][]*labels.Matcher, ls labels.Labels) bool {
 	return len(sets) == 0
 }
 
-func (a admin) Rejected(_ context.Context, after string, limit int) (found []api.Rejected, next string, err error) {
-	var from uint64
-	if after != "" {
-		if from, err = strconv.ParseUint(after, 10, 64); err != nil || from == 0 {
-			return nil, "", api.BadData(fmt.Errorf("after: %q is no cursor that a list of rejected batches gave out", after))
-		}
-	}
-	list, err := a.r.disk.rejected.List(from, limit+1, true)
-	if err != nil {
-		return nil, "", err
-	}
-	if len(list) > limit {
-		list = list[:limit]
-		next = strconv.FormatUint(list[limit-1].Seq, 10)
-	}
-	for _, b := range list {
-		found = append(found, api.Rejected{
-			ID: strconv.FormatUint(b.Seq, 10), Time: time.UnixMilli(b.Time).UTC(), Tenant: b.Tenant,
-			Status: b.Status, Answer: b.Answer, Samples: int(b.Samples), Bytes: len(b.Body),
-		})
-	}
-	return found, next, nil
+func (a admin) Rejected(_ context.Context, after string, limit int) ([]api.Rejected, string, error) {
+	return a.r.rejected.list(after, limit)
+}
+
+func (a admin) RejectedBatch(_ context.Context, id string, limit int) (api.RejectedBatch, error) {
+	return a.r.rejected.read(id, limit)
+}
+
+func (a admin) Resend(ctx context.Context, q api.RejectedQuery) (api.ResendReport, error) {
+	return a.r.rejected.resend(ctx, q)
+}
+
+func (a admin) Drop(_ context.Context, q api.RejectedQuery) (api.Dropped, error) {
+	return a.r.rejected.drop(q)
 }
 
 func (a admin) Forget(ctx context.Context, matchers [][]*labels.Matcher) (int, error) {

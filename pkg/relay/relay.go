@@ -63,13 +63,14 @@ type Relay struct {
 	forward  *forward.Forwarder
 	sequence *sequence.Sequencer
 	receive  *receive.Handler
+	rejected *rejectedBatches
 	items    chan forward.Item
 
 	connections *receive.Connections // of the write listener
-	ready    atomic.Bool
-	stopping atomic.Bool
-	mu       sync.Mutex // of config
-	config   *config.Config
+	ready       atomic.Bool
+	stopping    atomic.Bool
+	mu          sync.Mutex // of config
+	config      *config.Config
 }
 
 // New opens the storage and reads the state of the last good checkpoint. It
@@ -101,6 +102,7 @@ func (r *Relay) join() error {
 	if err != nil {
 		return err
 	}
+	r.rejected = newRejectedBatches(r.disk.rejected, r.forward, o.Registry)
 	delivered, err := r.disk.note.Load()
 	if err != nil {
 		return err

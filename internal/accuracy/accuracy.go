@@ -1,32 +1,37 @@
-// Package accuracy is the evaluator: it simulates counters and what befalls
-// them, sends what a scrape would see through the engine of pkg/correct, and
-// asks Prometheus' own PromQL engine how far increase() is from the truth.
+// Package accuracy is the evaluator: it simulates counters, histograms, native
+// histograms and summaries and what befalls them, sends what a scrape would see
+// through the engine of pkg/correct, or through a running relay, and asks
+// Prometheus' own PromQL engine how far increase() is from the truth.
 //
 // The figure of a trace is the sum over its one-hour windows of
 // |increase - true increase| divided by the sum of the true increases, for the
 // raw series (what PromQL makes of it alone), for MetricsQL's 1/8 rule, and for
 // what the relay forwards. A class is measured by the mean over its settings
 // (rates, workers, bursts...) and seeds. Truth counts what some scrape saw.
+//
+// Files: simulate*.go make the traces, classes*.go list them, way.go is the
+// engine as a Way and binary.go a running relay, measure*.go ask PromQL, plot.go
+// draws.
 package accuracy
 
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"pawl/pkg/correct"
 )
 
 // Figures are the errors of one trace, or their mean over several.
 type Figures struct {
-	PromQL    float64 `json:"promql"`    // raw
-	MetricsQL float64 `json:"metricsql"` // the 1/8 rule
+	PromQL    float64 `json:"promql"`              // raw
+	MetricsQL float64 `json:"metricsql,omitempty"` // the 1/8 rule; it knows no native histograms
 	Pawl      float64 `json:"pawl"`
-	Steps     int     `json:"stepsDown"` // decreases in what goes out
-	Changed   int     `json:"changed"`   // samples whose bits changed
+	Sum       float64 `json:"sum,omitempty"` // the relay's error in _sum, where there is one
+	Steps     int     `json:"stepsDown"`     // decreases in what goes out
+	Changed   int     `json:"changed"`       // samples whose bits changed
 }
 
-// Row is one line of the table.
+// Row is one line of a table.
 type Row struct {
 	Class  string    `json:"class"`
 	Mean   Figures   `json:"mean"`
@@ -51,118 +56,78 @@ type Settings struct {
 	Hours int    `json:"hours"`
 }
 
-// Table measures every class.
-func Table(ctx context.Context, s Settings) ([]Row, error) {
-	var rows []Row
-	for _, class := range Classes() {
-		row, err := Measure(ctx, class, s)
-		if err != nil {
-			return nil, fmt.Errorf("class %q: %w", class.Name, err)
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
+// Class is one line of the table: what befalls a counter, and how near the relay has to come.
+type Class struct {
+	Name       string
+	Reach      float64 // the relay's mean error may be this much
+	OverPromQL float64 // if not 0, also at most this much more than PromQL's
+	HandsOff   bool    // bit for bit
+	Policy     correct.Policy
+	Traces     func(seed uint64, hours int) []Trace
 }
 
-// Measure measures one class.
-func Measure(ctx context.Context, class Class, s Settings) (Row, error) {
+// Measure measures one class of counters.
+func Measure(ctx context.Context, way Way, class Class, s Settings) (Row, error) {
 	m := newMeter()
 	row := Row{Class: class.Name, Reach: class.Reach}
-	for i := range s.Seeds {
-		var seed Figures
-		traces := class.Traces(s.Seed+uint64(i), s.Hours)
-		if row.Traces == nil {
-			row.Traces = make([]Part, len(traces))
+	err := everySeed(s, &row, class.Traces, func(traces []Trace) ([]Part, error) {
+		outs, err := way.Counters(ctx, class.Policy, traces)
+		if err != nil {
+			return nil, err
 		}
-		for j, tr := range traces {
-			f, err := m.trace(ctx, tr, class.Policy)
+		parts := make([]Part, len(traces))
+		for i, tr := range traces {
+			f, err := m.trace(ctx, tr, outs[i])
 			if err != nil {
-				return Row{}, err
+				return nil, fmt.Errorf("trace %s: %w", tr.Name, err)
 			}
-			row.Traces[j].Name = tr.Name
-			row.Traces[j].Mean.add(f, 1/float64(s.Seeds))
-			seed.add(f, 1/float64(len(traces)))
+			parts[i] = Part{tr.Name, f}
+		}
+		return parts, nil
+	})
+	if err != nil {
+		return Row{}, fmt.Errorf("class %q: %w", class.Name, err)
+	}
+	row.Within = row.withinReach(class.OverPromQL, class.HandsOff)
+	return row, nil
+}
+
+// everySeed fills the row with what judge says of the traces of each seed.
+func everySeed[T any](s Settings, row *Row, traces func(uint64, int) []T, judge func([]T) ([]Part, error)) error {
+	for i := range s.Seeds {
+		parts, err := judge(traces(s.Seed+uint64(i), s.Hours))
+		if err != nil {
+			return fmt.Errorf("seed %d: %w", s.Seed+uint64(i), err)
+		}
+		if row.Traces == nil {
+			row.Traces = make([]Part, len(parts))
+		}
+		var seed Figures
+		for j, p := range parts {
+			row.Traces[j].Name = p.Name
+			row.Traces[j].Mean.add(p.Mean, 1/float64(s.Seeds))
+			seed.add(p.Mean, 1/float64(len(parts)))
 		}
 		row.Mean.add(seed, 1/float64(s.Seeds))
 		row.Worst = max(row.Worst, seed.Pawl)
 		row.Seeds = append(row.Seeds, seed.Pawl)
 	}
-	limit := class.Reach
-	if class.OverPromQL > 0 {
-		limit = min(limit, row.Mean.PromQL+class.OverPromQL)
+	return nil
+}
+
+func (r *Row) withinReach(overPromQL float64, handsOff bool) bool {
+	limit := r.Reach
+	if overPromQL > 0 {
+		limit = min(limit, r.Mean.PromQL+overPromQL)
 	}
-	row.Within = row.Mean.Pawl <= limit && row.Mean.Steps == 0 && (!class.HandsOff || row.Mean.Changed == 0)
-	return row, nil
+	return r.Mean.Pawl <= limit && r.Mean.Steps == 0 && (!handsOff || r.Mean.Changed == 0)
 }
 
 func (f *Figures) add(g Figures, share float64) {
 	f.PromQL += share * g.PromQL
 	f.MetricsQL += share * g.MetricsQL
 	f.Pawl += share * g.Pawl
+	f.Sum += share * g.Sum
 	f.Steps += g.Steps
 	f.Changed += g.Changed
-}
-
-// Relay is what the relay forwards of a trace: the same points, corrected.
-func Relay(points []Point, p correct.Policy) []Point {
-	var (
-		c  correct.Counter
-		cs *correct.Case
-	)
-	out := make([]Point, 0, len(points))
-	for _, x := range points {
-		s := correct.Sample{T: x.T, V: x.V, ST: x.ST}
-		if cs == nil && c.Healthy(s) {
-			out = append(out, x)
-			continue
-		}
-		var o correct.Outcome
-		cs, o = c.Apply(cs, p, s)
-		if !o.Drop {
-			out = append(out, Point{T: x.T, V: o.V, ST: o.ST})
-		}
-	}
-	return out
-}
-
-// EighthRule is MetricsQL's removeCounterResets: a drop by less than an eighth
-// is added back, any other is a restart from 0.
-func EighthRule(points []Point) []Point {
-	out := make([]Point, len(points))
-	var prev, correction, last float64
-	for i, x := range points {
-		out[i] = x
-		if math.IsNaN(x.V) {
-			continue
-		}
-		if d := x.V - prev; d < 0 {
-			if -d*8 < prev {
-				correction -= d
-			} else {
-				correction += prev
-			}
-		}
-		prev = x.V
-		last = max(last, x.V+correction)
-		out[i].V = last
-	}
-	return out
-}
-
-// stepsDown counts the decreases, and changed the values whose bits differ from the raw ones.
-func stepsDown(raw, out []Point) (steps, changed int) {
-	last := 0.0
-	for i, x := range out {
-		if math.Float64bits(x.V) != math.Float64bits(raw[i].V) {
-			changed++
-		}
-		if math.IsNaN(x.V) {
-			continue
-		}
-		if x.V < last {
-			steps++
-		}
-		last = x.V
-	}
-	return steps, changed
 }

@@ -25,12 +25,13 @@ const (
 	fixedSeed = 1
 )
 
-// TestTable is the evaluator: every class within the reach that the project set itself.
-func TestTable(t *testing.T) {
-	s := accuracy.Settings{Seed: *seed, Seeds: 6, Hours: 10}
-	margin := float64(shortMargin)
+// settings are how much a test measures, and how many times the reach it may be off.
+func settings(t *testing.T, short accuracy.Settings) (s accuracy.Settings, margin float64) {
+	t.Helper()
+	s, margin = short, shortMargin
+	s.Seed = *seed
 	if *long {
-		s.Seeds, margin = 20, 1
+		s.Seeds, s.Hours, margin = 20, 10, 1
 	}
 	switch {
 	case s.Seed == 0 && *long:
@@ -38,10 +39,16 @@ func TestTable(t *testing.T) {
 	case s.Seed == 0:
 		s.Seed = rand.Uint64N(1 << 32)
 	}
-	t.Logf("seed %d; again with: go test ./internal/accuracy -run TestTable -args -seed %d", s.Seed, s.Seed)
+	t.Logf("seed %d; again with: go test ./internal/accuracy -run %s -args -seed %d", s.Seed, t.Name(), s.Seed)
+	return s, margin
+}
+
+// TestTable is the evaluator: every class within the reach that the project set itself.
+func TestTable(t *testing.T) {
+	s, margin := settings(t, accuracy.Settings{Seeds: 6, Hours: 10})
 	for _, class := range accuracy.Classes() {
 		t.Run(class.Name, func(t *testing.T) {
-			row, err := accuracy.Measure(context.Background(), class, s)
+			row, err := accuracy.Measure(context.Background(), accuracy.Engine{}, class, s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,11 +74,11 @@ func TestTable(t *testing.T) {
 func TestSameSeedSameTable(t *testing.T) {
 	s := accuracy.Settings{Seed: 7, Seeds: 1, Hours: 2}
 	class := accuracy.Classes()[0]
-	a, err := accuracy.Measure(context.Background(), class, s)
+	a, err := accuracy.Measure(context.Background(), accuracy.Engine{}, class, s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := accuracy.Measure(context.Background(), class, s)
+	b, err := accuracy.Measure(context.Background(), accuracy.Engine{}, class, s)
 	if err != nil {
 		t.Fatal(err)
 	}

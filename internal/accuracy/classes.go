@@ -7,16 +7,6 @@ import (
 	"pawl/pkg/correct"
 )
 
-// Class is one line of the table: what befalls a counter, and how near the relay has to come.
-type Class struct {
-	Name       string
-	Reach      float64 // the relay's mean error may be this much
-	OverPromQL float64 // if not 0, also at most this much more than PromQL's
-	HandsOff   bool    // bit for bit
-	Policy     correct.Policy
-	Traces     func(seed uint64, hours int) []Trace
-}
-
 // Classes are the scalar ones of the table that the project measures itself by.
 func Classes() []Class {
 	impute := correct.Policy{Impute: true}

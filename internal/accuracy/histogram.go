@@ -8,24 +8,30 @@ import (
 	"pawl/pkg/correct"
 )
 
-// Frame is one scraped classic histogram; T and ST in ms, ST 0 for none. B are
-// the cumulative buckets, the last one +Inf, which _count equals.
+// staleMarker are the bits by which a scrape says that a series is gone.
+const staleMarker = 0x7ff0000000000002
+
+// Frame is one scraped classic histogram or summary; T and ST in ms, ST 0 for
+// none. B are the cumulative buckets, the last one +Inf, which _count equals; of
+// a summary it is _count alone.
 type Frame struct {
 	T, ST int64
 	B     []float64
 	Sum   float64
-	Stale bool // a stale marker in every series
+	Stale bool // a stale marker in every series; B is 0
 }
 
-// HistTrace is what was scraped of one histogram, and the truth at the same timestamps.
+// HistTrace is what was scraped of one histogram or summary, and the truth at the same timestamps.
 type HistTrace struct {
-	Name  string
-	Hours int
-	Raw   []Frame
-	Truth []Frame
+	Name    string
+	Hours   int
+	Summary bool
+	Bounds  []float64 // of the buckets; of a summary +Inf
+	Raw     []Frame
+	Truth   []Frame
 }
 
-// HistClass is one line of the table for histograms.
+// HistClass is one line of the table for histograms, or of that for summaries.
 type HistClass struct {
 	Name       string
 	Reach      float64
@@ -46,40 +52,32 @@ type HistRow struct {
 	Bent     int     `json:"bent"`     // timestamps at which what goes out is not cumulative in value or increase
 }
 
-// upperBounds are those of the simulated histograms, in seconds: the default ones of the client libraries.
-var upperBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, math.Inf(1)}
-
 // MeasureHistogram measures one class.
-func MeasureHistogram(ctx context.Context, class HistClass, s Settings) (HistRow, error) {
+func MeasureHistogram(ctx context.Context, way Way, class HistClass, s Settings) (HistRow, error) {
 	m := newMeter()
 	row := HistRow{Row: Row{Class: class.Name, Reach: class.Reach}}
-	for i := range s.Seeds {
-		var seed Figures
-		traces := class.Traces(s.Seed+uint64(i), s.Hours)
-		if row.Traces == nil {
-			row.Traces = make([]Part, len(traces))
+	err := everySeed(s, &row.Row, class.Traces, func(traces []HistTrace) ([]Part, error) {
+		outs, err := way.Histograms(ctx, class.Policy, traces)
+		if err != nil {
+			return nil, err
 		}
-		for j, tr := range traces {
-			f, err := m.histogram(ctx, tr, class.Policy, &row)
+		parts := make([]Part, len(traces))
+		for i, tr := range traces {
+			f, err := m.histogram(ctx, tr, outs[i], &row)
 			if err != nil {
-				return HistRow{}, err
+				return nil, fmt.Errorf("trace %s: %w", tr.Name, err)
 			}
 			if class.Losses || class.Restarts {
 				row.Floor += floor(tr, class.Restarts) / float64(len(traces)*s.Seeds)
 			}
-			row.Traces[j].Name = tr.Name
-			row.Traces[j].Mean.add(f, 1/float64(s.Seeds))
-			seed.add(f, 1/float64(len(traces)))
+			parts[i] = Part{tr.Name, f}
 		}
-		row.Mean.add(seed, 1/float64(s.Seeds))
-		row.Worst = max(row.Worst, seed.Pawl)
-		row.Seeds = append(row.Seeds, seed.Pawl)
+		return parts, nil
+	})
+	if err != nil {
+		return HistRow{}, fmt.Errorf("class %q: %w", class.Name, err)
 	}
-	limit := row.Reach
-	if class.OverPromQL > 0 {
-		limit = min(limit, row.Mean.PromQL+class.OverPromQL)
-	}
-	row.Within = row.Mean.Pawl <= limit && row.Mean.Steps == 0 && row.Bent == 0 && row.Ratio <= 1 && (!class.HandsOff || row.Mean.Changed == 0)
+	row.Within = row.withinReach(class.OverPromQL, class.HandsOff) && row.Bent == 0 && row.Ratio <= 1
 	return row, nil
 }
 
@@ -93,19 +91,18 @@ func (r *HistRow) Limit(margin float64) float64 {
 	return margin * max(r.Reach, aboveFloor*r.Floor)
 }
 
-// histogram measures one trace: over all buckets, and _count.
-func (m *meter) histogram(ctx context.Context, tr HistTrace, p correct.Policy, row *HistRow) (Figures, error) {
-	out := RelayHistogram(tr.Raw, p)
+// histogram measures one trace: over all buckets, and over _sum.
+func (m *meter) histogram(ctx context.Context, tr HistTrace, out []Frame, row *HistRow) (Figures, error) {
 	f := Figures{}
 	row.Bent += bent(out)
 	var off [3]float64
 	var all float64
 	var rawBelow, outBelow map[int64]float64
-	for k := range upperBounds {
-		raw, fixed, truth := column(tr.Raw, k), column(out, k), column(tr.Truth, k)
+	for k := range tr.Bounds {
+		raw, fixed := column(tr.Raw, k), column(out, k)
 		steps, changed := stepsDown(raw, fixed)
 		f.Steps, f.Changed = f.Steps+steps, f.Changed+changed
-		want, err := m.increases(ctx, truth, tr.Hours)
+		want, err := m.increases(ctx, column(tr.Truth, k), tr.Hours)
 		if err != nil {
 			return Figures{}, err
 		}
@@ -131,15 +128,17 @@ func (m *meter) histogram(ctx context.Context, tr HistTrace, p correct.Policy, r
 		}
 	}
 	if all == 0 {
-		return Figures{}, fmt.Errorf("trace %s: nothing was counted", tr.Name)
+		return Figures{}, errNothing
 	}
 	for v := range off {
-		if off[v] /= all; off[v] < 1e-9 {
+		if off[v] /= all; off[v] < rounding {
 			off[v] = 0
 		}
 	}
 	f.PromQL, f.MetricsQL, f.Pawl = off[0], off[1], off[2]
-	return f, nil
+	var err error
+	f.Sum, err = m.distance(ctx, column(out, sumColumn), column(tr.Truth, sumColumn), tr.Hours)
+	return f, err
 }
 
 // floor is the error of adding up what every step shows: what a density grew
@@ -193,12 +192,20 @@ func ratio(below, above map[int64]float64) (most float64) {
 	return most
 }
 
-// column is one bucket of every frame.
+// sumColumn is the column of _sum.
+const sumColumn = -1
+
+// column is one bucket of every frame, or _sum.
 func column(frames []Frame, k int) []Point {
 	out := make([]Point, len(frames))
 	for i, f := range frames {
-		out[i] = Point{T: f.T, ST: f.ST, V: math.Float64frombits(0x7ff0000000000002)}
-		if !f.Stale {
+		out[i] = Point{T: f.T, ST: f.ST}
+		switch {
+		case f.Stale:
+			out[i].V = math.Float64frombits(staleMarker)
+		case k == sumColumn:
+			out[i].V = f.Sum
+		default:
 			out[i].V = f.B[k]
 		}
 	}
@@ -222,93 +229,4 @@ func bent(frames []Frame) (n int) {
 		last = f.B
 	}
 	return n
-}
-
-// RelayHistogram is what the relay forwards when the parts of a frame come
-// together: the same frames, corrected.
-func RelayHistogram(frames []Frame, p correct.Policy) []Frame {
-	r := histRelay{p: p}
-	for _, le := range upperBounds {
-		r.bucket = append(r.bucket, r.h.Part(correct.RoleBucket, le))
-	}
-	r.sum, r.count = r.h.Part(correct.RoleSum, 0), r.h.Part(correct.RoleCount, 0)
-	for i, f := range frames {
-		r.out = append(r.out, Frame{T: f.T, ST: f.ST, B: make([]float64, len(upperBounds)), Stale: f.Stale})
-		sample := func(v float64) correct.Sample {
-			if f.Stale {
-				v = math.Float64frombits(0x7ff0000000000002)
-			}
-			return correct.Sample{T: f.T, V: v, ST: f.ST}
-		}
-		for k := range upperBounds {
-			v := 0.0
-			if !f.Stale {
-				v = f.B[k]
-			}
-			r.send(r.bucket[k], i, sample(v))
-		}
-		r.send(r.sum, i, sample(f.Sum))
-		if !f.Stale {
-			r.send(r.count, i, sample(f.B[len(f.B)-1]))
-		} else {
-			r.send(r.count, i, sample(0))
-		}
-		for r.h.Waiting() {
-			r.take(r.h.Decide(p))
-		}
-	}
-	return r.out
-}
-
-type histRelay struct {
-	h          correct.Histogram
-	p          correct.Policy
-	bucket     []int
-	sum, count int
-	out        []Frame
-}
-
-// send hands one sample in. Buckets come first and lowest first, so that what
-// is suspicious shows before the total has gone out; what has is recalled.
-func (r *histRelay) send(part, frame int, s correct.Sample) {
-	if r.h.Healthy(part, s) {
-		r.put(part, frame, s.V)
-		return
-	}
-	waiting := r.h.Waiting()
-	o, held := r.h.Offer(part, r.p, s, uint64(frame))
-	if !held {
-		r.put(part, frame, o.V)
-		return
-	}
-	if waiting {
-		return
-	}
-	for _, i := range r.bucket {
-		if t, raw, _, _, seen := r.h.Last(i); seen && t == s.T && i != part {
-			r.h.Recall(i, correct.Sample{T: t, V: raw, ST: s.ST}, uint64(frame))
-		}
-	}
-	if t, raw, _, _, seen := r.h.Last(r.sum); seen && t == s.T {
-		r.h.Recall(r.sum, correct.Sample{T: t, V: raw, ST: s.ST}, uint64(frame))
-	}
-}
-
-func (r *histRelay) take(releases []correct.Release) {
-	for _, x := range releases {
-		r.put(x.Part, int(x.Tag), x.Out.V)
-	}
-}
-
-func (r *histRelay) put(part, frame int, v float64) {
-	f := &r.out[frame]
-	for k, i := range r.bucket {
-		if i == part {
-			f.B[k] = v
-			return
-		}
-	}
-	if part == r.sum {
-		f.Sum = v
-	}
 }

@@ -6,6 +6,9 @@ import (
 	"pawl/pkg/correct"
 )
 
+// upperBounds are those of the simulated histograms, in seconds: the default ones of the client libraries.
+var upperBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, math.Inf(1)}
+
 // shares are how the simulated observations fall into the buckets.
 var shares = []float64{0.03, 0.06, 0.10, 0.13, 0.15, 0.15, 0.13, 0.10, 0.07, 0.04, 0.03, 0.01}
 
@@ -35,7 +38,7 @@ type histSim struct {
 
 func newHistSim(seed uint64, hours int, format string, args ...any) *histSim {
 	s := &histSim{sim: *newSim(seed, hours, "histogram "+format, args...), truth: make(counts, len(shares))}
-	s.tr = HistTrace{Name: s.sim.tr.Name, Hours: hours}
+	s.tr = HistTrace{Name: s.sim.tr.Name, Hours: hours, Bounds: upperBounds}
 	return s
 }
 
@@ -85,7 +88,7 @@ func (s *histSim) emit(raw counts) {
 }
 
 func (s *histSim) stale() {
-	f := Frame{T: s.at(s.now), Stale: true}
+	f := Frame{T: s.at(s.now), B: make([]float64, len(shares)), Stale: true}
 	s.tr.Raw, s.tr.Truth = append(s.tr.Raw, f), append(s.tr.Truth, f)
 }
 

@@ -2,6 +2,7 @@ package accuracy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -13,8 +14,6 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/util/annotations"
-
-	"pawl/pkg/correct"
 )
 
 // window is an hour and one millisecond: ranges are open to the left, and the
@@ -34,46 +33,71 @@ func newMeter() *meter {
 	}
 }
 
+// rounding: increase() works in float64 on the large values of a long trace, so
+// a share of the truth within this is no error.
+const rounding = 1e-9
+
+var errNothing = errors.New("nothing was counted")
+
 // trace measures one trace.
-func (m *meter) trace(ctx context.Context, tr Trace, p correct.Policy) (Figures, error) {
-	truth, err := m.increases(ctx, tr.Truth, tr.Hours)
-	if err != nil {
-		return Figures{}, err
-	}
-	out := Relay(tr.Raw, p)
-	f := Figures{}
+func (m *meter) trace(ctx context.Context, tr Trace, out []Point) (f Figures, err error) {
 	f.Steps, f.Changed = stepsDown(tr.Raw, out)
 	for _, view := range []struct {
 		points []Point
 		figure *float64
 	}{{tr.Raw, &f.PromQL}, {EighthRule(tr.Raw), &f.MetricsQL}, {out, &f.Pawl}} {
-		got, err := m.increases(ctx, view.points, tr.Hours)
-		if err != nil {
+		if *view.figure, err = m.distance(ctx, view.points, tr.Truth, tr.Hours); err != nil {
 			return Figures{}, err
-		}
-		if *view.figure, err = distance(got, truth); err != nil {
-			return Figures{}, fmt.Errorf("trace %s: %w", tr.Name, err)
 		}
 	}
 	return f, nil
 }
 
-// distance is the sum of the differences over the sum of the truth.
-func distance(got, truth map[int64]float64) (float64, error) {
+// distance is how far the increases of points are from those of the truth, as a share of the latter's sum.
+func (m *meter) distance(ctx context.Context, points, truth []Point, hours int) (float64, error) {
+	want, err := m.increases(ctx, truth, hours)
+	if err != nil {
+		return 0, err
+	}
+	got, err := m.increases(ctx, points, hours)
+	if err != nil {
+		return 0, err
+	}
+	return share(got, want)
+}
+
+// share is the sum of the differences over the sum of the truth.
+func share(got, truth map[int64]float64) (float64, error) {
 	var off, all float64
 	for t, want := range truth {
 		off += math.Abs(got[t] - want)
 		all += want
 	}
 	if all == 0 {
-		return 0, fmt.Errorf("nothing was counted in %d windows", len(truth))
+		return 0, errNothing
 	}
-	// increase() works in float64 on the large values of a long trace: what is
-	// within their rounding is no error.
-	if off < 1e-9*all {
+	if off < rounding*all {
 		off = 0
 	}
 	return off / all, nil
+}
+
+// stepsDown counts the decreases, and changed the values whose bits differ from the raw ones.
+func stepsDown(raw, out []Point) (steps, changed int) {
+	last := 0.0
+	for i, x := range out {
+		if math.Float64bits(x.V) != math.Float64bits(raw[i].V) {
+			changed++
+		}
+		if math.IsNaN(x.V) {
+			continue
+		}
+		if x.V < last {
+			steps++
+		}
+		last = x.V
+	}
+	return steps, changed
 }
 
 // increases are increase()'s answers at each full hour, by ms.
@@ -82,7 +106,12 @@ func (m *meter) increases(ctx context.Context, points []Point, hours int) (map[i
 	for i, x := range points {
 		samples[i] = sample{x}
 	}
-	q, err := m.engine.NewRangeQuery(ctx, m.holding(samples), nil, "increase(x_total["+window+"])",
+	return m.hourly(ctx, samples, "increase(x_total["+window+"])", hours)
+}
+
+// hourly are the answers to an expression about x_total at each full hour, by ms.
+func (m *meter) hourly(ctx context.Context, samples []chunks.Sample, expr string, hours int) (map[int64]float64, error) {
+	q, err := m.engine.NewRangeQuery(ctx, m.holding(samples), nil, expr,
 		time.UnixMilli(epochMS).Add(time.Hour), time.UnixMilli(epochMS).Add(time.Duration(hours)*time.Hour), time.Hour)
 	if err != nil {
 		return nil, fmt.Errorf("query: %w", err)

@@ -61,7 +61,7 @@ func (s *sim) emit(raw float64) {
 // stale records that the target is gone.
 func (s *sim) stale() {
 	t := s.at(s.now)
-	marker := math.Float64frombits(0x7ff0000000000002)
+	marker := math.Float64frombits(staleMarker)
 	s.tr.Raw = append(s.tr.Raw, Point{T: t, V: marker})
 	s.tr.Truth = append(s.tr.Truth, Point{T: t, V: marker})
 }

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"pawl/internal/accuracy"
+)
+
+// report is everything that was measured; its fields are the JSON.
+type report struct {
+	accuracy.Settings
+	Rows       []accuracy.Row        `json:"rows"`
+	Histograms []accuracy.HistRow    `json:"histograms"`
+	Natives    []accuracy.Row        `json:"natives"`
+	Summaries  []accuracy.HistRow    `json:"summaries"`
+	Relay      []accuracy.ThroughRow `json:"throughTheRelay,omitempty"`
+}
+
+// measure asks the engine about every class that was asked for.
+func (r *report) measure(ctx context.Context, o options) error {
+	engine := accuracy.Engine{}
+	for _, class := range accuracy.Classes() {
+		if o.class.MatchString(class.Name) {
+			row, err := accuracy.Measure(ctx, engine, class, o.Settings)
+			if err != nil {
+				return err
+			}
+			r.Rows = append(r.Rows, row)
+		}
+	}
+	for _, class := range accuracy.NativeClasses() {
+		if o.class.MatchString(class.Name) {
+			row, err := accuracy.MeasureNative(ctx, engine, class, o.Settings)
+			if err != nil {
+				return err
+			}
+			r.Natives = append(r.Natives, row)
+		}
+	}
+	for _, list := range []struct {
+		classes []accuracy.HistClass
+		rows    *[]accuracy.HistRow
+	}{{accuracy.HistClasses(), &r.Histograms}, {accuracy.SummaryClasses(), &r.Summaries}} {
+		for _, class := range list.classes {
+			if o.class.MatchString(class.Name) {
+				row, err := accuracy.MeasureHistogram(ctx, engine, class, o.Settings)
+				if err != nil {
+					return err
+				}
+				*list.rows = append(*list.rows, row)
+			}
+		}
+	}
+	return nil
+}
+
+// throughRelay sends one class of each kind through the program.
+func (r *report) throughRelay(ctx context.Context, o options) (err error) {
+	r.Relay, err = accuracy.ThroughRelay(ctx, o.relay, o.Settings)
+	return err
+}
+
+func (r *report) within() bool {
+	for _, row := range append(append([]accuracy.Row{}, r.Rows...), r.Natives...) {
+		if !row.Within {
+			return false
+		}
+	}
+	for _, row := range append(append([]accuracy.HistRow{}, r.Histograms...), r.Summaries...) {
+		if !row.Within {
+			return false
+		}
+	}
+	for _, row := range r.Relay {
+		if !row.Within {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *report) write(o options) error {
+	if o.json != "-" {
+		if err := r.text(os.Stdout, o.parts); err != nil {
+			return err
+		}
+	}
+	if o.json == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the tables as JSON: %w", err)
+	}
+	b = append(b, '\n')
+	if o.json == "-" {
+		_, err = os.Stdout.Write(b)
+		return err
+	}
+	return os.WriteFile(o.json, b, 0o644)
+}
+
+// text prints the tables.
+func (r *report) text(out io.Writer, parts bool) error {
+	fmt.Fprintf(out, "seeds %d to %d, %d h each, scrapes every 15 s\n", r.Seed, r.Seed+uint64(r.Seeds)-1, r.Hours)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if len(r.Rows) > 0 {
+		fmt.Fprintln(w, "class\tPromQL\t1/8 rule\tpawl\tworst seed\treach\tsteps down\t")
+		for _, x := range r.Rows {
+			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.MetricsQL, x.Mean.Pawl, x.Worst, x.Reach, x.Mean.Steps, beyond(x.Within))
+			for _, p := range settings(x, parts) {
+				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t\t\t%d\t\n", p.Name, p.Mean.PromQL, p.Mean.MetricsQL, p.Mean.Pawl, p.Mean.Steps)
+			}
+		}
+	}
+	if len(r.Histograms) > 0 {
+		fmt.Fprintln(w, "\nclassic histograms: ratio is the highest of two neighbouring buckets' increases, floor the error of who knows every verdict")
+		fmt.Fprintln(w, "class\tPromQL\t1/8 rule\tpawl\tworst seed\treach\tfloor\t_sum\tratio, PromQL\tratio, pawl\tsteps down\tnot cumulative\t")
+		for _, x := range r.Histograms {
+			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%s\t%s\t%d\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.MetricsQL, x.Mean.Pawl, x.Worst, x.Reach, x.Floor,
+				x.Mean.Sum, ratio(x.RawRatio), ratio(x.Ratio), x.Mean.Steps, x.Bent, beyond(x.Within))
+			for _, p := range settings(x.Row, parts) {
+				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t\t\t\t%.4g\t\t\t%d\t\t\n", p.Name, p.Mean.PromQL, p.Mean.MetricsQL, p.Mean.Pawl, p.Mean.Sum, p.Mean.Steps)
+			}
+		}
+	}
+	if len(r.Natives) > 0 {
+		fmt.Fprintln(w, "\nnative histograms\nclass\tPromQL\tcount\tworst seed\tsum\treach\tresets\t")
+		for _, x := range r.Natives {
+			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.Pawl, x.Worst, x.Mean.Sum, x.Reach, x.Mean.Steps, beyond(x.Within))
+			for _, p := range settings(x, parts) {
+				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t\t%.4g\t\t%d\t\n", p.Name, p.Mean.PromQL, p.Mean.Pawl, p.Mean.Sum, p.Mean.Steps)
+			}
+		}
+	}
+	if len(r.Summaries) > 0 {
+		fmt.Fprintln(w, "\nsummaries\nclass\tPromQL\t1/8 rule\t_count\tworst seed\t_sum\treach\tsteps down\t")
+		for _, x := range r.Summaries {
+			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.MetricsQL, x.Mean.Pawl, x.Worst, x.Mean.Sum, x.Reach, x.Mean.Steps, beyond(x.Within))
+			for _, p := range settings(x.Row, parts) {
+				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t\t%.4g\t\t%d\t\n", p.Name, p.Mean.PromQL, p.Mean.MetricsQL, p.Mean.Pawl, p.Mean.Sum, p.Mean.Steps)
+			}
+		}
+	}
+	if len(r.Relay) > 0 {
+		fmt.Fprintln(w, "\nthe same seeds through the program, parts spread over four connections\nclass\tPromQL\tengine\trelay\tworst seed\treach\tsteps down\tother than the engine's\t")
+		for _, x := range r.Relay {
+			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%d\t%d of %d\t%s\n", x.Class, x.Mean.PromQL, x.Engine, x.Mean.Pawl, x.Worst, x.Reach, x.Mean.Steps, x.Other, x.Samples, beyond(x.Within))
+		}
+	}
+	return w.Flush()
+}
+
+func settings(r accuracy.Row, parts bool) []accuracy.Part {
+	if !parts {
+		return nil
+	}
+	return r.Traces
+}
+
+func beyond(within bool) string {
+	if within {
+		return ""
+	}
+	return "beyond"
+}
+
+// ratio is 0 where no bucket ever grew more than the next upper one.
+func ratio(v float64) string {
+	if v == 0 {
+		return "≤ 1"
+	}
+	return fmt.Sprintf("%.3g", v)
+}

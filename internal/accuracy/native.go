@@ -1,0 +1,129 @@
+package accuracy
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+
+	"pawl/pkg/correct"
+)
+
+// NativeSample is one scraped native histogram; T and ST in ms, ST 0 for none.
+// A stale marker is one in H.Sum.
+type NativeSample struct {
+	T, ST int64
+	H     *histogram.FloatHistogram
+}
+
+func (s NativeSample) stale() bool { return math.Float64bits(s.H.Sum) == staleMarker }
+
+// NativeTrace is what was scraped of one native histogram, and the truth at the same timestamps.
+type NativeTrace struct {
+	Name  string
+	Hours int
+	Raw   []NativeSample
+	Truth []NativeSample
+}
+
+// NativeClass is one line of the table for native histograms.
+type NativeClass struct {
+	Name     string
+	Reach    float64 // of the count; a sum also has the values that were hidden: sumReach times as much
+	HandsOff bool
+	Policy   correct.Policy
+	Traces   func(seed uint64, hours int) []NativeTrace
+}
+
+// SumReach is how much further from the truth the mean of sums may be than that of counts.
+const SumReach = 1.25
+
+// MeasureNative measures one class.
+func MeasureNative(ctx context.Context, way Way, class NativeClass, s Settings) (Row, error) {
+	m := newMeter()
+	row := Row{Class: class.Name, Reach: class.Reach}
+	err := everySeed(s, &row, class.Traces, func(traces []NativeTrace) ([]Part, error) {
+		outs, err := way.Natives(ctx, class.Policy, traces)
+		if err != nil {
+			return nil, err
+		}
+		parts := make([]Part, len(traces))
+		for i, tr := range traces {
+			f, err := m.native(ctx, tr, outs[i])
+			if err != nil {
+				return nil, fmt.Errorf("trace %s: %w", tr.Name, err)
+			}
+			parts[i] = Part{tr.Name, f}
+		}
+		return parts, nil
+	})
+	if err != nil {
+		return Row{}, fmt.Errorf("class %q: %w", class.Name, err)
+	}
+	row.Within = row.withinReach(0, class.HandsOff) && row.Mean.Sum <= SumReach*row.Reach
+	return row, nil
+}
+
+// native measures one trace: its count and its sum.
+func (m *meter) native(ctx context.Context, tr NativeTrace, out []NativeSample) (f Figures, err error) {
+	f.Steps, f.Changed = nativeSteps(tr.Raw, out)
+	for _, view := range []struct {
+		of      string
+		samples []NativeSample
+		figure  *float64
+	}{{"count", tr.Raw, &f.PromQL}, {"count", out, &f.Pawl}, {"sum", out, &f.Sum}} {
+		expr := fmt.Sprintf("histogram_%s(increase(x_total[%s]))", view.of, window)
+		want, err := m.hourly(ctx, stored(tr.Truth), expr, tr.Hours)
+		if err != nil {
+			return Figures{}, err
+		}
+		got, err := m.hourly(ctx, stored(view.samples), expr, tr.Hours)
+		if err != nil {
+			return Figures{}, err
+		}
+		if *view.figure, err = share(got, want); err != nil {
+			return Figures{}, err
+		}
+	}
+	return f, nil
+}
+
+// nativeSteps counts, by Prometheus' own model, the resets in what goes out, and the changed samples.
+func nativeSteps(raw, out []NativeSample) (steps, changed int) {
+	var last *histogram.FloatHistogram
+	for i, x := range out {
+		if !x.H.Equals(raw[i].H) {
+			changed++
+		}
+		if x.stale() {
+			continue
+		}
+		if last != nil && x.H.DetectReset(last) {
+			steps++
+		}
+		last = x.H
+	}
+	return steps, changed
+}
+
+// stored is what a database holds of the samples.
+func stored(samples []NativeSample) (out []chunks.Sample) {
+	for _, s := range samples {
+		out = append(out, nativeSample{s})
+	}
+	return out
+}
+
+// nativeSample is a NativeSample as Prometheus' storage wants it.
+type nativeSample struct{ s NativeSample }
+
+func (s nativeSample) T() int64                      { return s.s.T }
+func (s nativeSample) ST() int64                     { return s.s.ST }
+func (s nativeSample) F() float64                    { return 0 }
+func (s nativeSample) H() *histogram.Histogram       { return nil }
+func (s nativeSample) FH() *histogram.FloatHistogram { return s.s.H.Copy() }
+func (s nativeSample) Type() chunkenc.ValueType      { return chunkenc.ValFloatHistogram }
+func (s nativeSample) Copy() chunks.Sample           { return s }

@@ -116,6 +116,9 @@ func (f *runFlags) run(log *slog.Logger) error {
 	}
 	loader.relay = r
 
+	// The handler below lets go of SIGTERM after the first one; a second would
+	// then kill the relay in the middle of its drain, which is bounded anyway.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM)
 	var g run.Group
 	g.Add(run.SignalHandler(context.Background(), os.Interrupt, syscall.SIGTERM))
 	addServer(&g, "write", writeL, f.write.webConfig, r.WriteServer(), log, r.Quiesce)

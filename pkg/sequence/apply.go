@@ -15,7 +15,12 @@ func (w *writer) apply(r *Request) (after uint64) {
 	w.batch = b
 	now := uint32(w.clock / 1000)
 	w.class.learn(b.Tenant, b.Metadata)
+	w.pairs.begin(b)
 	for i := range b.Series {
+		e, ok := w.admit(b, i)
+		if !ok {
+			continue
+		}
 		sr := &b.Series[i]
 		id, known := w.table.follow(sr.Key)
 		if !known {
@@ -30,28 +35,33 @@ func (w *writer) apply(r *Request) (after uint64) {
 		if s.last != r.seq { // else the same series twice in one request
 			after = max(after, s.last)
 		}
+		turn := e != nil && known && int64(s.seen) < e.since/1000 // the replica is another one since
 		s.last, s.seen = r.seq, now
 		if s.gen != w.class.gen || sr.Type != typeUnknown && sr.Type != s.told {
 			w.decide(b, i, s)
 		}
 		if sr.H1 > sr.H0 && s.flags&isGauge == 0 {
-			w.applyNative(b, i, id, s)
+			w.applyNative(b, i, id, s, e)
 		}
 		if s.flags&isCounter == 0 {
 			continue
 		}
 		if s.flags&isPart != 0 {
-			w.applyPart(b, i, s)
+			w.applyPart(b, i, s, e)
 			continue
 		}
 		w.table.touch(id, s)
 		c := w.table.counterOf(s)
+		if turn && c.Seen() {
+			w.takeOver(b, i, id, s, c, e)
+			continue
+		}
 		for j := sr.S0; j < sr.S1; j++ {
 			sample := correct.Sample{T: b.Samples[j].T, V: b.Samples[j].V, ST: b.Samples[j].ST}
 			if s.flags&isTroubled == 0 && c.Healthy(sample) {
 				continue
 			}
-			w.correct(b, i, int(j), id, s, c, sample)
+			w.correct(b, i, int(j), id, s, c, sample, (*correct.Counter).Apply)
 		}
 	}
 	w.park(b)
@@ -61,7 +71,7 @@ func (w *writer) apply(r *Request) (after uint64) {
 }
 
 // applyPart does the same for a series that is part of a histogram.
-func (w *writer) applyPart(b *rewrite.Batch, i int, s *series) {
+func (w *writer) applyPart(b *rewrite.Batch, i int, s *series, e *election) {
 	gid := s.counter - 1
 	g := w.groups.all[gid]
 	if !g.dirty {
@@ -69,6 +79,10 @@ func (w *writer) applyPart(b *rewrite.Batch, i int, s *series) {
 	}
 	for j := b.Series[i].S0; j < b.Series[i].S1; j++ {
 		sample := correct.Sample{T: b.Samples[j].T, V: b.Samples[j].V, ST: b.Samples[j].ST}
+		if e != nil && !g.turn.passes(e, g.histogram.Newest, sample) {
+			w.skip(b, int(j))
+			continue
+		}
 		if !g.histogram.Healthy(int(s.part), sample) {
 			w.offer(b, i, int(j), s, g, sample)
 		}
@@ -100,14 +114,17 @@ func (w *writer) decide(b *rewrite.Batch, i int, s *series) {
 	}
 }
 
+// application is how pkg/correct is given a sample of a counter.
+type application func(*correct.Counter, *correct.Case, correct.Policy, correct.Sample) (*correct.Case, correct.Outcome)
+
 // correct is the way of a sample that is not plainly healthy.
-func (w *writer) correct(b *rewrite.Batch, i, j int, id uint32, s *series, c *correct.Counter, sample correct.Sample) {
+func (w *writer) correct(b *rewrite.Batch, i, j int, id uint32, s *series, c *correct.Counter, sample correct.Sample, apply application) {
 	tr := w.table.troubles[id]
 	var rest *correct.Case
 	if tr != nil {
 		rest = tr.rest
 	}
-	rest, out := c.Apply(rest, w.class.policies[s.policy], sample)
+	rest, out := apply(c, rest, w.class.policies[s.policy], sample)
 	if tr == nil && (rest != nil || len(out.Corrections) > 0) {
 		tr = &trouble{}
 		w.table.troubles[id] = tr

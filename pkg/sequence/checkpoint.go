@@ -62,6 +62,9 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 		}
 		d.put(store.PrefixFamily, []byte(name), v)
 	}
+	w.encodeElections(
+		func(key string, value []byte) { d.put(store.PrefixElection, []byte(key), value) },
+		func(key string) { d.delete(store.PrefixElection, []byte(key)) })
 	d.put(store.PrefixMeta, []byte(metaRules), w.rules)
 	d.put(store.PrefixMeta, []byte(metaClock), binary.BigEndian.AppendUint64(nil, uint64(w.clock)))
 	for _, k := range w.gone {
@@ -243,6 +246,9 @@ func (w *writer) load() error {
 		return err
 	}
 	if err := w.loadGroups(); err != nil {
+		return err
+	}
+	if err := w.loadElections(); err != nil {
 		return err
 	}
 	return w.loadNatives()

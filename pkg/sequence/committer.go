@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"pawl/internal/killpoint"
+	"pawl/pkg/rewrite"
 	"pawl/pkg/store"
 )
 
@@ -25,16 +27,18 @@ type committer struct {
 	in      chan *Request
 	stopped chan struct{}
 	metrics *metrics
+	seek    *atomic.Pointer[rewrite.PairLabels]
 }
 
 func newCommitter(j *store.Journal, f *feed, m *metrics) *committer {
-	return &committer{journal: j, feed: f, in: make(chan *Request, maxGroup), stopped: make(chan struct{}), metrics: m}
+	return &committer{journal: j, feed: f, seek: f.seek, in: make(chan *Request, maxGroup), stopped: make(chan struct{}), metrics: m}
 }
 
 // commit returns once the request is on disk.
 func (c *committer) commit(r *Request) error {
 	if r.kind == 0 {
 		r.kind = batchKind(r.Batch.Version)
+		r.seekReplicas(c.seek)
 	}
 	done := r.done
 	select {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"pawl/pkg/rewrite"
 	"pawl/pkg/store"
@@ -22,6 +23,7 @@ type feed struct {
 	journal *store.Journal
 	budget  int64
 	metrics *metrics
+	seek    *atomic.Pointer[rewrite.PairLabels] // see Request.seekReplicas; nil: nothing to look for
 
 	mu    sync.Mutex
 	tail  []*Request // committed, in order, gaps where the budget was spent
@@ -100,6 +102,7 @@ func (f *feed) run(ctx context.Context, next uint64, out chan<- *Request) error 
 				return err
 			}
 			f.metrics.readBack.Inc()
+			r.seekReplicas(f.seek)
 		}
 		next++
 		select {

@@ -22,6 +22,7 @@ type group struct {
 	counts    [kindSlots]uint32
 	policy    uint16
 	dirty     bool
+	turn      turn
 	deadline  int64 // journal time, ms, until which it waits for missing parts; 0: it does not wait
 }
 
@@ -181,6 +182,7 @@ func (w *writer) judge(g *group) {
 
 // release sends what one verdict sets free on its way.
 func (w *writer) release(g *group) {
+	g.histogram.TakenOver(g.turn.first)
 	for _, r := range g.histogram.Decide(w.class.policies[g.policy]) {
 		key := g.members[r.Part]
 		if r.Tag != lateTag {

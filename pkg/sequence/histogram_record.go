@@ -12,10 +12,10 @@ import (
 )
 
 // groupVersion is the first byte of a histogram's record.
-const groupVersion = 1
+const groupVersion = 2
 
 // encodeGroups copies the state of the histograms that changed. Record:
-// version, until when it waits (ms, zigzag), policy, counts of corrections,
+// version, until when it waits (ms, zigzag), policy, counts of corrections, its turn (ms, zigzag, thrice),
 // the series' keys of its parts, and pkg/correct's own record.
 func (w *writer) encodeGroups(d *draft) {
 	gs := w.groups
@@ -28,7 +28,7 @@ func (w *writer) encodeGroups(d *draft) {
 		b := []byte{groupVersion}
 		b = binary.AppendVarint(b, g.deadline)
 		b = binary.AppendUvarint(b, uint64(g.policy))
-		b = appendCounts(b, &g.counts)
+		b = g.turn.append(appendCounts(b, &g.counts))
 		b = binary.AppendUvarint(b, uint64(len(g.members)))
 		for _, k := range g.members {
 			b = appendKey(b, k)
@@ -69,6 +69,7 @@ func (w *writer) decodeGroup(key rewrite.Key, b []byte) error {
 	if err := in.counts(&g.counts); err != nil {
 		return err
 	}
+	g.turn = in.turn()
 	n := in.uvarint()
 	if n > uint64(len(in.b)/keyLen) {
 		return errShort

@@ -16,6 +16,9 @@ type metrics struct {
 	readBack                     prometheus.Counter
 	samples, changed, dropped    prometheus.Counter
 	held                         prometheus.Counter
+	deduplicated                 prometheus.Counter
+	electionChanges              prometheus.Counter
+	clusters                     prometheus.Gauge
 	corrections                  [kindSlots]prometheus.Counter
 	falseIncrease                prometheus.Counter
 	series                       prometheus.Gauge
@@ -42,6 +45,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Samples not forwarded because their series already has another value at that timestamp."}),
 		held: f.NewCounter(prometheus.CounterOpts{Name: "pawl_held_samples_total",
 			Help: "Samples that waited for other parts of their histogram and went out after the rest of their request."}),
+		deduplicated: f.NewCounter(prometheus.CounterOpts{Name: "pawl_ha_deduplicated_samples_total",
+			Help: "Samples and native histograms not forwarded because the elected replica of their pair sends them as well; replays after a start included."}),
+		electionChanges: f.NewCounter(prometheus.CounterOpts{Name: "pawl_ha_elected_replica_changes_total",
+			Help: "Failovers: another replica of a pair was elected. Replays after a start included."}),
+		clusters: f.NewGauge(prometheus.GaugeOpts{Name: "pawl_ha_clusters",
+			Help: "Pairs of replicas of which one is elected."}),
 		falseIncrease: f.NewCounter(prometheus.CounterOpts{Name: "pawl_false_increase_total",
 			Help: "Sum of the increase that PromQL would have shown over the raw samples and that never happened."}),
 		series: f.NewGauge(prometheus.GaugeOpts{Name: "pawl_series",

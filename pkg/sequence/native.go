@@ -1,6 +1,7 @@
 package sequence
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/prometheus/prometheus/model/histogram"
@@ -14,6 +15,7 @@ import (
 type native struct {
 	histogram correct.Native
 	counts    [kindSlots]uint32
+	since     int64 // election.since of who sent its last sample, 0 none
 	dirty     bool
 }
 
@@ -28,7 +30,7 @@ type natives struct {
 func newNatives() *natives { return &natives{all: map[uint32]*native{}} }
 
 // applyNative corrects the native histograms of series i.
-func (w *writer) applyNative(b *rewrite.Batch, i int, id uint32, s *series) {
+func (w *writer) applyNative(b *rewrite.Batch, i int, id uint32, s *series, e *election) {
 	ns := w.natives
 	n := ns.all[id]
 	if n == nil {
@@ -41,10 +43,20 @@ func (w *writer) applyNative(b *rewrite.Batch, i int, id uint32, s *series) {
 	}
 	for j := b.Series[i].H0; j < b.Series[i].H1; j++ {
 		h := &b.Histograms[j]
+		another := e != nil && n.since != e.since
+		if another && h.T <= n.histogram.Newest() {
+			b.DropHistogram(int(j))
+			w.metrics.deduplicated.Inc()
+			continue
+		}
 		if _, err := b.ReadHistogram(int(j), &ns.scratch); err != nil {
 			panic(fmt.Sprintf("BUG: a native histogram was accepted and cannot be read: %v", err))
 		}
+		n.histogram.TakenOver(another)
 		out, st, drop, changed, corrections := n.histogram.Apply(w.class.policies[s.policy], h.T, h.ST, &ns.scratch)
+		if another && n.histogram.Newest() == h.T {
+			n.since = e.since
+		}
 		if len(corrections) > 0 {
 			w.record(b.Tenant, b.Labels(i), corrections, &n.counts)
 		}
@@ -72,8 +84,8 @@ func (ns *natives) renew(id uint32) {
 }
 
 // nativeVersion is the first byte of a native histogram's record: then counts
-// of corrections, and pkg/correct's own record.
-const nativeVersion = 1
+// of corrections, the election of who sent its last sample (ms, zigzag), and pkg/correct's own record.
+const nativeVersion = 2
 
 func (w *writer) encodeNatives(d *draft) {
 	ns := w.natives
@@ -83,7 +95,7 @@ func (w *writer) encodeNatives(d *draft) {
 			continue
 		}
 		n.dirty = false
-		b := appendCounts([]byte{nativeVersion}, &n.counts)
+		b := binary.AppendVarint(appendCounts([]byte{nativeVersion}, &n.counts), n.since)
 		d.put(store.PrefixNative, appendKey(nil, w.table.series.at(id).key), n.histogram.Append(b))
 	}
 	ns.dirty = ns.dirty[:0]
@@ -116,6 +128,7 @@ func decodeNative(b []byte) (*native, error) {
 	if err := in.counts(&n.counts); err != nil {
 		return nil, err
 	}
+	n.since = in.varint()
 	if in.short {
 		return nil, errShort
 	}

@@ -2,6 +2,7 @@ package sequence
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"pawl/pkg/rewrite"
 	"pawl/pkg/store"
@@ -42,6 +43,17 @@ func (r *Request) Release() {
 
 // size is what the request occupies in memory, in bytes.
 func (r *Request) size() int64 { return int64(len(r.Body) + len(r.Batch.Message)) }
+
+// seekReplicas looks a batch through for pairs by the rules of this moment: beside the writer, and for nothing if
+// other rules are in force when the request's turn comes.
+func (r *Request) seekReplicas(labels *atomic.Pointer[rewrite.PairLabels]) {
+	if labels == nil || r.kind != store.KindBatch1 && r.kind != store.KindBatch2 {
+		return
+	}
+	if l := labels.Load(); l != nil {
+		r.Batch.SeekReplicas(*l)
+	}
+}
 
 // record is the request as the journal keeps it.
 func (r *Request) record() store.Record {

@@ -72,11 +72,12 @@ func New(o Options) (*Sequencer, error) {
 		return nil, fmt.Errorf("the journal ends at record %d, but the last good checkpoint reaches to %d: acknowledged records are missing; restore the journal's segments, or move the whole storage directory away to start from nothing",
 			end-1, good.Seq)
 	}
-	f := newFeed(o.Journal, o.TailBytes, m)
 	w, err := newWriter(o, good, m)
 	if err != nil {
 		return nil, err
 	}
+	f := newFeed(o.Journal, o.TailBytes, m)
+	f.seek = w.seek
 	return &Sequencer{
 		committer: newCommitter(o.Journal, f, m), feed: f, writer: w, log: o.Logger,
 	}, nil

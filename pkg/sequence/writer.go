@@ -28,6 +28,7 @@ type writer struct {
 	groups   *groups
 	natives  *natives
 	class    *classifier
+	pairs    *elections
 	rules    []byte                 // the rules in force, as the journal holds them
 	next     uint64                 // the record to be applied next
 	clock    int64                  // journal time, ms: never goes back
@@ -60,12 +61,16 @@ type writer struct {
 	inFlight atomic.Int64 // bytes; the forwarder's goroutines take off
 	landed   chan struct{}
 	applied  atomic.Uint64
+
+	// What batches are looked through for before they get here: the labels in force, which is a hint only.
+	seek *atomic.Pointer[rewrite.PairLabels]
 }
 
 func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 	w := &writer{
 		out: o.Out, mark: o.Mark, state: o.State, journal: o.Journal, log: o.Logger, metrics: m,
-		table: newTable(), groups: newGroups(), natives: newNatives(), class: newClassifier(), next: good.Seq + 1,
+		table: newTable(), groups: newGroups(), natives: newNatives(), class: newClassifier(), pairs: newElections(), next: good.Seq + 1,
+		seek:     &atomic.Pointer[rewrite.PairLabels]{},
 		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), joinMS: time.Duration(o.Correct.JoinWait).Milliseconds(), labels: map[rewrite.Key][]byte{},
 		asks: make(chan func()), stopped: make(chan struct{}), checkpointNow: make(chan struct{}, 1), checkpointed: make(chan error, 1),
 		every: o.CheckpointEvery, oldEnd: o.Journal.End(), delivered: o.Delivered, lastGood: time.Now(),
@@ -210,6 +215,9 @@ func (w *writer) adopt(payload []byte) error {
 		w.startAnew()
 	}
 	w.observe = c.Mode == config.ModeObserve
+	w.pairs.adopt(c.HA, w.observe)
+	labels := w.pairs.labels
+	w.seek.Store(&labels)
 	return nil
 }
 

@@ -21,6 +21,7 @@ const (
 	PrefixNative     = 'n' // 16 bytes of series key
 	PrefixFamily     = 'f'
 	PrefixMeta       = 'm'
+	PrefixElection   = 'e' // tenant, a zero byte, cluster
 )
 
 // markerKey is written into Badger at a checkpoint's version after all its keys, with the very bytes of the head.

@@ -49,6 +49,8 @@ type Forwarder struct {
 	upstream atomic.Pointer[upstream]
 	mark     *Mark
 	rejected Rejecter
+	parker   Parker
+	lanes    *lanes
 	log      *slog.Logger
 	metrics  *metrics
 	health   health
@@ -69,6 +71,7 @@ type Options struct {
 	UserAgent    string
 	Mark         *Mark
 	Rejected     Rejecter
+	Parked       Parker // where the batches of tenants that are held go; nil: they stay in memory
 	Logger       *slog.Logger
 	Registerer   prometheus.Registerer
 }
@@ -76,9 +79,10 @@ type Options struct {
 // New makes a forwarder; it connects to nothing yet.
 func New(o Options) (*Forwarder, error) {
 	f := &Forwarder{
-		mark: o.Mark, rejected: o.Rejected, log: o.Logger,
+		mark: o.Mark, rejected: o.Rejected, parker: o.Parked, lanes: newLanes(), log: o.Logger,
 		metrics: newMetrics(o.Registerer),
 	}
+	registerLanes(o.Registerer, f.lanes, o.Parked)
 	if err := f.Configure(o.Upstream, o.TenantHeader, o.UserAgent); err != nil {
 		return nil, err
 	}
@@ -102,93 +106,166 @@ func (f *Forwarder) Configure(rc *config.RemoteWriteConfig, tenantHeader, userAg
 	return nil
 }
 
-// Run sends what comes in with the given number of workers until in is closed,
-// or ctx is done. What it had not delivered by then is not counted in the
-// Mark, so the journal still holds it. The error, if any, is final: the
-// rejected store could not be written.
+// Run sends what comes in with the given number of workers until in is closed
+// and everything is settled, or ctx is done. What it had not delivered by then
+// is not counted in the Mark, so the journal still holds it. The error, if any,
+// is final: the rejected store could not be written.
 func (f *Forwarder) Run(ctx context.Context, in <-chan Item, workers int) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var wg sync.WaitGroup
+	var straight, keepers sync.WaitGroup
+	work := make(chan *part)
+	straight.Go(func() { f.dispatch(ctx, in, work) })
 	for range workers {
-		wg.Go(func() {
+		straight.Go(func() {
 			var scratch []byte
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case it, ok := <-in:
-					if !ok {
-						return
-					}
-					var err error
-					if scratch, err = f.deliver(ctx, it, scratch); err != nil {
-						stop(err)
-						return
-					}
+			for p := range work {
+				var err error
+				if scratch, err = f.deliver(ctx, p, scratch); err != nil {
+					stop(err)
 				}
 			}
 		})
 	}
-	wg.Wait()
+	for range keepersFor(workers) {
+		keepers.Go(func() {
+			if err := f.keep(ctx); err != nil {
+				stop(err)
+			}
+		})
+	}
+	straight.Wait()
+	f.lanes.wait(ctx)
+	stop(context.Canceled)
+	keepers.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
 }
 
-// deliver is the whole way of one item: wait for its turn, send what it
-// holds, count it. It returns the scratch buffer for the next one.
-func (f *Forwarder) deliver(ctx context.Context, it Item, scratch []byte) (_ []byte, err error) {
-	batches := it.Late
-	if it.Batch != nil {
-		batches = append(batches, it.Batch)
-	}
-	for _, b := range batches {
-		var settled bool
-		if scratch, settled, err = f.deliverBatch(ctx, it, b, scratch); err != nil || !settled {
-			return scratch, err
+// dispatch hands batches to the workers in their order; those of a tenant that
+// is held it parks.
+func (f *Forwarder) dispatch(ctx context.Context, in <-chan Item, work chan<- *part) {
+	defer close(work)
+	var scratch []byte
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case it, ok := <-in:
+			if !ok {
+				return
+			}
+			for _, p := range f.parts(it) {
+				if f.lanes.gives(p.lane) {
+					var parked bool
+					if scratch, parked = f.park(p, scratch); parked {
+						continue
+					}
+				}
+				select {
+				case work <- p:
+					continue
+				default:
+				}
+				f.lanes.handing(time.Now())
+				select {
+				case <-ctx.Done():
+					return
+				case work <- p:
+				}
+				f.lanes.handing(time.Time{})
+			}
 		}
 	}
-	f.mark.Done(it.Seq)
-	if it.Done != nil {
-		it.Done()
+}
+
+// course is what came of trying to get a batch to the upstream.
+type course uint8
+
+const (
+	ended   course = iota // ctx was done first
+	settled               // taken, or refused for good
+	changed               // another configuration came: again from the start
+	givenUp               // not now: the batch is to be parked
+)
+
+// deliver is the whole way of one part: wait for its turn, send what it
+// holds, count it. It returns the scratch buffer for the next one.
+func (f *Forwarder) deliver(ctx context.Context, p *part, scratch []byte) (_ []byte, err error) {
+	for {
+		var c course
+		if c, scratch, err = f.deliverAll(ctx, p, scratch); err != nil {
+			return scratch, err
+		}
+		switch c {
+		case settled:
+			f.settle(p)
+			return scratch, nil
+		case ended:
+			return scratch, nil
+		}
+		var parked bool
+		if scratch, parked = f.park(p, scratch); parked {
+			return scratch, nil
+		}
 	}
-	return scratch, nil
+}
+
+// deliverAll sends a part's batches one after the other.
+func (f *Forwarder) deliverAll(ctx context.Context, p *part, scratch []byte) (course, []byte, error) {
+	batches := p.Late
+	if p.Batch != nil {
+		batches = append(batches, p.Batch)
+	}
+	for _, b := range batches {
+		var c course
+		var err error
+		if c, scratch, err = f.deliverBatch(ctx, p, b, scratch); err != nil || c != settled {
+			return c, scratch, err
+		}
+	}
+	return settled, scratch, nil
 }
 
 // deliverBatch encodes one batch, waits for its turn and sends it; one that
-// waits while the configuration changes is encoded anew. It is not settled
-// when ctx ended first.
-func (f *Forwarder) deliverBatch(ctx context.Context, it Item, b *rewrite.Batch, scratch []byte) (_ []byte, settled bool, err error) {
+// waits while the configuration changes is encoded anew.
+func (f *Forwarder) deliverBatch(ctx context.Context, p *part, b *rewrite.Batch, scratch []byte) (course, []byte, error) {
 	for {
 		up := f.upstream.Load()
-		body, kept := f.encode(it, b, up, scratch)
+		body, kept := f.encode(p.Item, b, up, scratch)
 		if !sameMemory(body, b.Compressed) {
 			scratch = body[:0]
 		}
 		if kept == (rewrite.Counts{}) {
-			return scratch, true, nil
+			f.metrics.droppedExemplars.Add(float64(b.DroppedExemplars()))
+			return settled, scratch, nil
 		}
-		if f.mark.Wait(ctx, it.After) != nil {
-			return scratch, false, nil
-		}
-		ans, ok := f.sendUntilSettled(ctx, it, b.Tenant, up, body, kept)
-		switch {
-		case ctx.Err() != nil && !ok:
-			return scratch, false, nil
-		case !ok:
-			continue
-		case ans.verdict == refused:
-			settled, err = f.findGuilty(ctx, it, b.Tenant, up, body, kept, ans)
-			if !settled && err == nil && ctx.Err() == nil {
-				continue // another configuration came: the whole of it again, there
+		if !p.recalled { // else its turn had come when it was recalled
+			give, err := f.lanes.turn(ctx, p.lane, p.After)
+			if err != nil {
+				return ended, scratch, nil
 			}
-			return scratch, settled, err
+			if give {
+				return givenUp, scratch, nil
+			}
 		}
-		f.metrics.delivered(kept)
-		f.metrics.delay.Observe(time.Since(time.UnixMilli(it.Time)).Seconds())
-		return scratch, true, nil
+		ans, c := f.sendUntilSettled(ctx, p, up, body, kept)
+		var err error
+		switch {
+		case c == settled && ans.verdict == refused:
+			c, err = f.findGuilty(ctx, p, up, body, kept, ans)
+		case c == settled:
+			f.metrics.delivered(kept)
+			f.metrics.delay.Observe(time.Since(time.UnixMilli(p.Time)).Seconds())
+		}
+		if err != nil || c != changed {
+			if c == settled {
+				f.metrics.droppedExemplars.Add(float64(b.DroppedExemplars()))
+			}
+			return c, scratch, err
+		}
 	}
 }
 
@@ -200,7 +277,6 @@ func (f *Forwarder) encode(it Item, b *rewrite.Batch, up *upstream, scratch []by
 		panic(fmt.Sprintf("BUG: batch %d was accepted and cannot be encoded: %v", it.Seq, err))
 	}
 	f.metrics.encode.Observe(time.Since(began).Seconds())
-	f.metrics.droppedExemplars.Add(float64(b.DroppedExemplars()))
 	return body, kept
 }
 
@@ -210,49 +286,85 @@ func sameMemory(a, b []byte) bool {
 }
 
 // sendUntilSettled repeats a batch until the upstream took it or refused it
-// for good; false when ctx ended or another configuration came first.
-func (f *Forwarder) sendUntilSettled(ctx context.Context, it Item, tenant string, up *upstream, body []byte, kept rewrite.Counts) (answer, bool) {
+// for good, another configuration came, or the batch is to give up its place.
+func (f *Forwarder) sendUntilSettled(ctx context.Context, p *part, up *upstream, body []byte, kept rewrite.Counts) (answer, course) {
 	f.health.inFlight.Add(1)
 	defer f.health.inFlight.Add(-1)
-	for attempt := 0; ; attempt++ {
+	for attempt := p.tries; ; attempt++ {
 		began := time.Now()
-		ans := up.client.send(ctx, tenant, body, kept, attempt)
+		ans := up.client.send(ctx, p.lane.tenant, body, kept, attempt)
 		if ans.verdict == taken {
 			killpoint.At(killpoint.SendAnswer)
 		}
 		f.metrics.send.WithLabelValues(ans.verdict.String()).Observe(time.Since(began).Seconds())
 		switch ans.verdict {
 		case taken:
+			f.lanes.taken(p.lane)
 			if f.health.ok() {
 				f.log.Info("upstream takes batches again", "url", up.client.display)
 			}
 			if ans.note != "" {
-				f.log.Warn("upstream took a batch, but not all of it", "batch", it.Seq, "answer", ans.note)
+				f.log.Warn("upstream took a batch, but not all of it", "batch", p.Seq, "answer", ans.note)
 			}
-			return ans, true
+			return ans, settled
 		case refused:
-			return ans, true
+			f.lanes.taken(p.lane)
+			return ans, settled
 		}
-		if ctx.Err() != nil || f.upstream.Load() != up {
-			return ans, false
+		if ctx.Err() != nil {
+			return ans, ended
+		}
+		if f.upstream.Load() != up {
+			return ans, changed
 		}
 		wait := up.backoff.after(attempt, ans.retryAfter)
 		if f.health.failed(ans.err) {
 			f.log.Warn("upstream does not take batches; they wait in the journal and are retried",
-				"url", up.client.display, "batch", it.Seq, "attempt", attempt+1, "retry_in", wait.Round(time.Millisecond), "err", ans.err)
+				"url", up.client.display, "batch", p.Seq, "attempt", attempt+1, "retry_in", wait.Round(time.Millisecond), "err", ans.err)
 		}
 		f.metrics.retries.Inc()
-		// One batch that gets through speaks for the others: what follows in
-		// order waits for the slowest of them, so none may sleep on for seconds.
-		var back <-chan struct{}
-		if ans.retryAfter == 0 {
-			back = f.health.recovery()
+		if c := f.pause(ctx, p, ans, began, wait); c != settled {
+			return ans, c
+		}
+	}
+}
+
+// pause waits before the next attempt, and then returns settled; or the batch
+// is to give up its place, or ctx was done. The failed attempt began then.
+func (f *Forwarder) pause(ctx context.Context, p *part, ans answer, began time.Time, wait time.Duration) course {
+	p.retryIn = wait
+	// One batch that gets through speaks for the others: what follows in
+	// order waits for the slowest of them, so none may sleep on for seconds.
+	var back <-chan struct{}
+	if ans.retryAfter == 0 {
+		back = f.health.recovery()
+	}
+	over := time.After(wait)
+	for {
+		hold, left, held := f.lanes.failing(p.lane, began, f.parker != nil, ans.aboutTenant())
+		if p.recalled {
+			return givenUp
+		}
+		if hold {
+			f.hold(p.lane, ans)
+			return givenUp
+		}
+		var again <-chan time.Time
+		if left > 0 {
+			again = time.After(left)
 		}
 		select {
 		case <-ctx.Done():
-			return ans, false
-		case <-time.After(wait):
+			return ended
+		case <-over:
+			return settled
 		case <-back:
+			return settled
+		case <-held:
+			if f.lanes.gives(p.lane) {
+				return givenUp
+			}
+		case <-again:
 		}
 	}
 }

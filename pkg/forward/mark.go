@@ -2,41 +2,57 @@ package forward
 
 import (
 	"context"
+	"math/bits"
 	"sync"
 )
 
 // Mark is the low-water mark of delivery: every batch up to Low is with the
-// upstream or in the rejected store. Batches may be counted in any order.
+// upstream or in the rejected store. Batches may be counted in any order. One
+// bit is kept for each batch above Low: while a tenant's batches are held, the
+// others' may be ahead by as many as the journal has room for.
 type Mark struct {
 	mu      sync.Mutex
 	low     uint64
-	done    map[uint64]struct{} // counted, above low+1: at most as many as are in flight
-	changed chan struct{}       // closed and renewed when low moves
+	done    []uint64      // a bit for every batch above low, see bit
+	changed chan struct{} // closed and renewed when low moves
 }
 
 // NewMark starts at low: everything up to it was delivered before.
 func NewMark(low uint64) *Mark {
-	return &Mark{low: low, done: map[uint64]struct{}{}, changed: make(chan struct{})}
+	return &Mark{low: low, changed: make(chan struct{})}
+}
+
+// bit is where batch seq is in done, whose first word holds batch low+1.
+func (m *Mark) bit(seq uint64) (word int, mask uint64) {
+	return int(seq/64 - (m.low+1)/64), 1 << (seq % 64)
 }
 
 // Done counts batch seq. Counting one twice is a broken promise of ours.
 func (m *Mark) Done(seq uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, twice := m.done[seq]; twice || seq <= m.low {
+	if seq <= m.low {
 		panic("BUG: a batch was settled twice")
 	}
+	word, mask := m.bit(seq)
+	for len(m.done) <= word {
+		m.done = append(m.done, 0)
+	}
+	if m.done[word]&mask != 0 {
+		panic("BUG: a batch was settled twice")
+	}
+	m.done[word] |= mask
 	if seq != m.low+1 {
-		m.done[seq] = struct{}{}
 		return
 	}
-	m.low = seq
-	for {
-		if _, ok := m.done[m.low+1]; !ok {
+	for len(m.done) > 0 {
+		at := (m.low + 1) % 64
+		run := uint64(bits.TrailingZeros64(^(m.done[0] >> at)))
+		m.low += min(run, 64-at)
+		if at+run < 64 {
 			break
 		}
-		m.low++
-		delete(m.done, m.low)
+		m.done = m.done[1:]
 	}
 	close(m.changed)
 	m.changed = make(chan struct{})

@@ -11,7 +11,7 @@ import (
 func TestMarkFollowsTheLongestRun(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		const first, n = 7, 60
+		const first, n = 7, 300
 		m := NewMark(first - 1)
 		settled := map[uint64]bool{}
 		for _, i := range rng.Perm(n) {

@@ -13,6 +13,7 @@ type metrics struct {
 	batches          *prometheus.CounterVec
 	retries          prometheus.Counter
 	droppedExemplars prometheus.Counter
+	parked           prometheus.Counter
 	encode           prometheus.Histogram
 	send             *prometheus.HistogramVec
 	delay            prometheus.Histogram
@@ -30,6 +31,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Attempts to send a batch that failed and are made again."}),
 		droppedExemplars: f.NewCounter(prometheus.CounterOpts{Name: "pawl_forward_exemplars_dropped_total",
 			Help: "Exemplars left out because remote write 2.0 receivers refuse an exemplar without a sample in the same request."}),
+		parked: f.NewCounter(prometheus.CounterOpts{Name: "pawl_forward_parked_total",
+			Help: "Batches kept aside on disk because the upstream did not take those of their tenant."}),
 		encode: f.NewHistogram(prometheus.HistogramOpts{Name: "pawl_encode_duration_seconds",
 			Help: "Time to patch, splice or transcode a batch.", Buckets: prometheus.ExponentialBuckets(0.000005, 4, 10)}),
 		send: f.NewHistogramVec(prometheus.HistogramOpts{Name: "pawl_send_duration_seconds",
@@ -57,3 +60,21 @@ func (m *metrics) count(outcome string, c rewrite.Counts, batches float64) {
 
 func (m *metrics) delivered(c rewrite.Counts) { m.count("delivered", c, 1) }
 func (m *metrics) rejected(c rewrite.Counts)  { m.count("rejected", c, 1) }
+
+// registerLanes tells how much is kept aside.
+func registerLanes(reg prometheus.Registerer, ls *lanes, parker Parker) {
+	gauge := func(name, help string, value func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	gauge("pawl_forward_held_tenants", "Tenants whose batches the upstream does not take; they are kept aside on disk and retried, and the others' go on.",
+		func() float64 { held, _ := ls.counts(); return float64(held) })
+	gauge("pawl_forward_parked_batches", "Batches kept aside on disk because the upstream does not take those of their tenant.",
+		func() float64 { _, parked := ls.counts(); return float64(parked) })
+	gauge("pawl_forward_parked_bytes", "Size on disk of the batches kept aside.",
+		func() float64 {
+			if parker == nil {
+				return 0
+			}
+			return float64(parker.Bytes())
+		})
+}

@@ -19,16 +19,17 @@ const maxHalves = 64
 // refused in halves again, so that only the series that the upstream does not
 // want end up in the rejected store. One poison series must not cost the rest
 // of its batch: some receivers store nothing of a request with one bad sample
-// (Prometheus, remote write 1.0). Not settled when
-// ctx ended or another configuration came first.
-func (f *Forwarder) findGuilty(ctx context.Context, it Item, tenant string, up *upstream, body []byte, kept rewrite.Counts, ans answer) (settled bool, err error) {
+// (Prometheus, remote write 1.0). Not settled when ctx ended, another
+// configuration came first, or the batch gave up its place: then the whole of it
+// is sent again, and what the upstream has of it already it takes as a repetition.
+func (f *Forwarder) findGuilty(ctx context.Context, p *part, up *upstream, body []byte, kept rewrite.Counts, ans answer) (c course, err error) {
 	type part struct {
 		body []byte
 		kept rewrite.Counts
 		ans  answer
 	}
 	budget := maxHalves
-	if it.Replay {
+	if p.Replay {
 		budget = 0 // most likely all of it is there already
 	}
 	guilty := []part{{body, kept, ans}} // refused, to be halved or given up
@@ -40,33 +41,31 @@ func (f *Forwarder) findGuilty(ctx context.Context, it Item, tenant string, up *
 		if budget >= 2 {
 			var counts [2]rewrite.Counts
 			if halves[0].body, halves[1].body, counts, ok, err = rewrite.Split(up.version, g.body); err != nil {
-				panic(fmt.Sprintf("BUG: batch %d was encoded and cannot be split: %v", it.Seq, err))
+				panic(fmt.Sprintf("BUG: batch %d was encoded and cannot be split: %v", p.Seq, err))
 			}
 			halves[0].kept, halves[1].kept = counts[0], counts[1]
 		}
 		if !ok {
-			if err := f.reject(it, tenant, g.body, up.version, g.kept, g.ans); err != nil {
-				return false, err
+			if err := f.reject(p.Item, p.lane.tenant, g.body, up.version, g.kept, g.ans); err != nil {
+				return ended, err
 			}
 			continue
 		}
 		for i := range halves {
 			h := &halves[i]
 			budget--
-			if h.ans, ok = f.sendUntilSettled(ctx, it, tenant, up, h.body, h.kept); !ok {
-				// The whole item is sent again; what the upstream has of it
-				// already it takes as a repetition.
-				return false, nil
+			if h.ans, c = f.sendUntilSettled(ctx, p, up, h.body, h.kept); c != settled {
+				return c, nil
 			}
 			if h.ans.verdict == refused {
 				guilty = append(guilty, *h)
 				continue
 			}
 			f.metrics.delivered(h.kept)
-			f.metrics.delay.Observe(time.Since(time.UnixMilli(it.Time)).Seconds())
+			f.metrics.delay.Observe(time.Since(time.UnixMilli(p.Time)).Seconds())
 		}
 	}
-	return true, nil
+	return settled, nil
 }
 
 // reject puts what the upstream refused for good into the rejected store; it

@@ -29,6 +29,7 @@ type disk struct {
 	journal  *store.Journal
 	state    *store.State
 	rejected *store.RejectedLog
+	parked   *store.Parked
 	ballast  *store.Ballast
 	note     *store.Delivered
 	short    atomic.Pointer[error] // why the disk takes no more, nil when it does
@@ -65,7 +66,11 @@ func (d *disk) open(o Options) (err error) {
 		return err
 	}
 	killpoint.At(killpoint.RecoverState)
-	d.rejected, err = store.OpenRejected(filepath.Join(d.path, "rejected"), rejectedBytes, o.Logger)
+	if d.rejected, err = store.OpenRejected(filepath.Join(d.path, "rejected"), rejectedBytes, o.Logger); err != nil {
+		return err
+	}
+	// What is parked is in the journal too, so it never needs to be more than that.
+	d.parked, err = store.OpenParked(filepath.Join(d.path, "held"), int64(j.MaxBytes))
 	return err
 }
 
@@ -100,6 +105,9 @@ func (d *disk) good() store.Checkpoint {
 // close closes what is open, in the order against opening.
 func (d *disk) close() error {
 	var errs []error
+	if d.parked != nil {
+		errs = append(errs, d.parked.Close())
+	}
 	if d.rejected != nil {
 		errs = append(errs, d.rejected.Close())
 	}

@@ -97,7 +97,7 @@ func (r *Relay) join() error {
 	var err error
 	r.forward, err = forward.New(forward.Options{
 		Upstream: rc, TenantHeader: o.Config.Receive.TenantHeader, UserAgent: r.userAgent(),
-		Mark: r.mark, Rejected: r.disk.rejected, Logger: o.Logger, Registerer: o.Registry,
+		Mark: r.mark, Rejected: r.disk.rejected, Parked: r.disk.parked, Logger: o.Logger, Registerer: o.Registry,
 	})
 	if err != nil {
 		return err

@@ -205,7 +205,7 @@ func (o *Offline) Others() ([]Finding, error) {
 	for _, e := range entries {
 		f := Finding{Part: "other", Level: Note, Path: o.path(e.Name()), Offset: -1}
 		switch name := e.Name(); {
-		case name == "lock" || name == "ballast" || name == "journal" || name == "state" || name == "rejected":
+		case name == "lock" || name == "ballast" || name == "journal" || name == "state" || name == "rejected" || name == "held":
 			continue
 		case strings.Contains(name, ".damaged-"):
 			f.Text, f.Remedy = "was damaged and set aside", "remove it when it is of no use any more"

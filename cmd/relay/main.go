@@ -41,7 +41,11 @@ func realMain(args []string, stdout, stderr io.Writer) int {
 	logging := &promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(app, logging)
 
-	commands := []command{runCommand(app), checkCommand(app, stdout), demoCommand(app, stdout)}
+	commands := []command{
+		runCommand(app), checkCommand(app, stdout), demoCommand(app, stdout),
+		verifyCommand(app, stdout), dumpCommand(app, stdout, stderr),
+	}
+	commands = append(commands, rejectedCommands(app, stdout)...)
 	chosen, err := app.Parse(args)
 	if terminated >= 0 {
 		return terminated // --help, --version

@@ -233,3 +233,34 @@ func (o *Offline) Agree() []Finding {
 	}
 	return []Finding{f}
 }
+
+// JournalHead is what a journal remembers of itself: what was cut, what was acknowledged.
+type JournalHead struct {
+	Generation uint64 // how often it was written
+	First      uint64 // everything before it was cut
+	End        uint64 // everything before it was acknowledged
+	Segment    uint64 // the segment that End is in
+	Offset     int64  // of End in it, bytes
+}
+
+// Head is the head of the log in dir ("journal" or "rejected"); false if it is not there or cannot be read.
+func (o *Offline) Head(dir string) (JournalHead, bool, error) {
+	b, err := os.ReadFile(o.path(dir, "head"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return JournalHead{}, false, nil
+	}
+	if err != nil {
+		return JournalHead{}, false, fmt.Errorf("read head: %w", err)
+	}
+	s, known, _ := newestSlot(b)
+	return JournalHead{Generation: s.generation, First: s.first, End: s.end, Segment: s.segment, Offset: s.offset}, known, nil
+}
+
+// StateHead is the last good checkpoint, as the head names it; false if there is none or it cannot be read.
+func (o *Offline) StateHead() (Checkpoint, bool, error) {
+	c, present, reason, err := readStateHead(o.path("state"))
+	if err != nil {
+		return c, false, fmt.Errorf("read head: %w", err)
+	}
+	return c, present && reason == "", nil
+}

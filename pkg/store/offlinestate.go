@@ -45,7 +45,7 @@ func (o *Offline) State(scratch string) (*OfflineState, []Finding, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("copy series state: %w", err)
 	}
-	cp := &OfflineState{dir: tmp}
+	cp := &OfflineState{dir: tmp, of: dir}
 	if err := copyTree(dir, filepath.Join(tmp, "state")); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("copy series state to %s (another place: --scratch): %w", tmp, err), cp.Close())
 	}
@@ -73,8 +73,12 @@ func (o *Offline) State(scratch string) (*OfflineState, []Finding, error) {
 // OfflineState is the series state, opened from a copy.
 type OfflineState struct {
 	*State
-	dir string
+	dir string // of the copy
+	of  string // what it is a copy of
 }
+
+// Of is the path of the state that this is a copy of.
+func (s *OfflineState) Of() string { return s.of }
 
 // Close removes the copy.
 func (s *OfflineState) Close() error {

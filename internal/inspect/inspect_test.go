@@ -1,0 +1,354 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang/snappy"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/prompb"
+
+	"pawl/pkg/config"
+	"pawl/pkg/relay"
+	"pawl/pkg/store"
+)
+
+const t0 = int64(1_790_000_000_000) // ms; any time will do
+
+// requestOf is a remote write 1.0 request with one sample of each series named.
+func requestOf(t int64, values map[string]float64) []byte {
+	var wr prompb.WriteRequest
+	for _, name := range []string{"requests_total", "errors_total", "poison_total", "temperature"} {
+		v, ok := values[name]
+		if !ok {
+			continue
+		}
+		wr.Timeseries = append(wr.Timeseries, prompb.TimeSeries{
+			Labels:  []prompb.Label{{Name: "__name__", Value: name}, {Name: "job", Value: "shop"}},
+			Samples: []prompb.Sample{{Timestamp: t, Value: v}},
+		})
+	}
+	msg, err := wr.Marshal()
+	if err != nil {
+		panic(err)
+	}
+	return snappy.Encode(nil, msg)
+}
+
+// storage runs a relay over twenty requests, the tenth of which shows a loss, and one that the upstream refuses. At the end it is
+// stopped, or, with killed, its files are copied while it runs, as a kill leaves them.
+func storage(t testing.TB, killed bool) string {
+	t.Helper()
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var b bytes.Buffer
+		_, _ = b.ReadFrom(r.Body)
+		msg, _ := snappy.Decode(nil, b.Bytes())
+		if bytes.Contains(msg, []byte("poison")) {
+			http.Error(w, "out of bounds", http.StatusBadRequest)
+		}
+	}))
+	defer up.Close()
+	dir := t.TempDir()
+	cfg, err := config.Parse(fmt.Appendf(nil, "remote_write:\n- url: %s\nstorage: {ballast_bytes: 1MB, min_free_bytes: 1MB, max_used_percent: 100}\n", up.URL), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := relay.New(relay.Options{Config: cfg, StoragePath: dir, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error)
+	go func() { over <- r.Run(ctx) }()
+	write, admin := httptest.NewServer(r.WriteHandler()), httptest.NewServer(r.AdminHandler())
+	var stopped atomic.Bool
+	stop := func() {
+		if stopped.Swap(true) {
+			return
+		}
+		write.Close()
+		admin.Close()
+		cancel()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+	}
+	defer stop()
+	wait(t, "ready", func() bool { return status(t, write.URL+"/-/ready") == 200 })
+	for i := range 20 {
+		values := map[string]float64{"requests_total": float64(1000 + 10*i), "errors_total": float64(i), "temperature": 20}
+		if i >= 10 {
+			values["requests_total"] -= 53 // lost: 43 less than before, of what grew by 10
+		}
+		if i == 15 {
+			values["poison_total"] = 1
+		}
+		req, _ := http.NewRequest(http.MethodPost, write.URL+"/api/v1/write", bytes.NewReader(requestOf(t0+int64(i)*15_000, values)))
+		req.Header.Set("Content-Type", "application/x-protobuf")
+		req.Header.Set("Content-Encoding", "snappy")
+		req.Header.Set("X-Scope-OrgID", "team")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusNoContent {
+			t.Fatal(resp.Status)
+		}
+	}
+	wait(t, "delivered", func() bool {
+		var s struct {
+			Data struct {
+				Journal struct{ Delivered, End uint64 }
+			}
+		}
+		resp, err := http.Get(admin.URL + "/api/v1/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return json.NewDecoder(resp.Body).Decode(&s) == nil && s.Data.Journal.Delivered+1 == s.Data.Journal.End
+	})
+	if killed {
+		to := t.TempDir()
+		if err := os.CopyFS(filepath.Join(to, "data"), os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(to, "data")
+	}
+	stop()
+	return dir
+}
+
+func status(t testing.TB, url string) int {
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+func wait(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not %s within 30 s", what)
+		}
+	}
+}
+
+// treeHash is of every name, mode, modification time and byte under dir.
+func treeHash(t testing.TB, dir string) string {
+	t.Helper()
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		st, err := e.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(h, path, st.Mode(), st.ModTime().UnixNano(), st.Size())
+		if !e.Type().IsRegular() {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		_, _ = h.Write(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+func verify(t testing.TB, dir string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	before := treeHash(t, dir)
+	err := Verify(VerifyOptions{Path: dir, Out: &out})
+	if treeHash(t, dir) != before {
+		t.Error("verify changed the storage path")
+	}
+	return out.String(), err
+}
+
+func dump(t testing.TB, dir string, o DumpOptions) (string, error) {
+	t.Helper()
+	var out, problems bytes.Buffer
+	o.Path, o.Out, o.Errors = dir, &out, &problems
+	before := treeHash(t, dir)
+	err := Dump(o)
+	if treeHash(t, dir) != before {
+		t.Error("dump changed the storage path")
+	}
+	return out.String() + problems.String(), err
+}
+
+func TestVerifyFindsAStoppedAndAKilledRelaysStorageWhole(t *testing.T) {
+	for name, killed := range map[string]bool{"stopped": false, "killed": true} {
+		t.Run(name, func(t *testing.T) {
+			out, err := verify(t, storage(t, killed))
+			if err != nil || strings.Contains(out, "DAMAGED") {
+				t.Errorf("%v\n%s", err, out)
+			}
+			for _, part := range []string{"lock", "journal", "delivered", "state", "rejected", "ballast"} {
+				if !strings.Contains(out, "\n"+part) && !strings.HasPrefix(out, part) {
+					t.Errorf("nothing is said of %s:\n%s", part, out)
+				}
+			}
+		})
+	}
+}
+
+func TestVerifyNamesWhatIsDamagedAndWhatToDo(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(t *testing.T, dir string)
+		says   []string
+	}{
+		{"a record of the journal", func(t *testing.T, dir string) { flip(t, filepath.Join(dir, "journal", "*.seg"), 200) }, []string{"journal   DAMAGED", "at byte", "--storage.set-aside-damaged"}},
+		{"a rejected batch", func(t *testing.T, dir string) { flip(t, filepath.Join(dir, "rejected", "*.seg"), 130) }, []string{"rejected  DAMAGED", "record 1 cannot be read"}},
+		{"the state's head", func(t *testing.T, dir string) { flip(t, filepath.Join(dir, "state", "head"), 20) }, []string{"state     DAMAGED", "head: checksum does not match"}},
+		{"the database", func(t *testing.T, dir string) {
+			if err := os.RemoveAll(filepath.Join(dir, "state", "badger")); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"state     DAMAGED", "MANIFEST is missing"}},
+		{"the journal gone", func(t *testing.T, dir string) {
+			if err := os.RemoveAll(filepath.Join(dir, "journal")); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"state     DAMAGED", "the journal is older than the state, or gone"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := storage(t, false)
+			c.damage(t, dir)
+			out, err := verify(t, dir)
+			if !errors.Is(err, ErrDamaged) {
+				t.Errorf("got %v", err)
+			}
+			for _, word := range c.says {
+				if !strings.Contains(out, word) {
+					t.Errorf("it does not say %q:\n%s", word, out)
+				}
+			}
+			if _, err := dump(t, dir, DumpOptions{}); !errors.Is(err, ErrDamaged) && c.name != "the journal gone" {
+				t.Errorf("dump: %v", err)
+			}
+		})
+	}
+}
+
+// flip changes a bit of the one file that matches.
+func flip(t *testing.T, pattern string, at int) {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
+	if err != nil || len(paths) == 0 {
+		t.Fatal(pattern, err)
+	}
+	b, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[at] ^= 1
+	if err := os.WriteFile(paths[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDumpPrintsEverySample(t *testing.T) {
+	dir := storage(t, false)
+	out, err := dump(t, dir, DumpOptions{Samples: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{
+		"head journal: records 1 to before 22", "head state: checkpoint",
+		"record 1 ", "rules", "record 21 ", `remote write 1.0 tenant="team"`,
+		`{__name__="requests_total", job="shop"}`, stamp(t0+19*15_000) + " 1137\n", stamp(t0) + " 20\n",
+		"raw 1137, forwarded 1180, offset 43",
+		"correction 12.0 ", "forwarded 1090",
+		"rejected 1 ", `status=400 answer="out of bounds"`, `{__name__="poison_total", job="shop"}`,
+	} {
+		if !strings.Contains(out, word) {
+			t.Errorf("it does not say %q", word)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+	if strings.Contains(out, "%!") {
+		t.Error("a format is wrong")
+	}
+}
+
+func TestDumpFilters(t *testing.T) {
+	dir := storage(t, true)
+	poison, err := labels.NewMatcher(labels.MatchEqual, "__name__", "poison_total")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := dump(t, dir, DumpOptions{JSON: true, Samples: true, Match: []*labels.Matcher{poison}, Parts: []string{"journal"}})
+	if err != nil || strings.Count(out, "\n") != 1 {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var l recordLine
+	if err := json.Unmarshal([]byte(out), &l); err != nil {
+		t.Fatal(err)
+	}
+	if l.Type != "record" || l.Seq != 17 || l.Series != 4 || len(l.Contents) != 1 || l.Contents[0].Samples[0].Value != 1 {
+		t.Errorf("%+v", l)
+	}
+	out, err = dump(t, dir, DumpOptions{From: 3, To: 5, Parts: []string{"journal"}})
+	if err != nil || strings.Count(out, "\n") != 3 || !strings.HasPrefix(out, "record 3 ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err = dump(t, dir, DumpOptions{JSON: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("no JSON: %s", line)
+		}
+	}
+}
+
+func TestARunningRelayIsNotRead(t *testing.T) {
+	dir := storage(t, false)
+	lock, err := store.LockPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var usage UsageError
+	if _, err := verify(t, dir); !errors.As(err, &usage) || !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "stop the relay first") {
+		t.Errorf("verify: %v", err)
+	}
+	if _, err := dump(t, dir, DumpOptions{}); !errors.As(err, &usage) {
+		t.Errorf("dump: %v", err)
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verify(t, t.TempDir()); !errors.As(err, &usage) {
+		t.Errorf("an empty directory: %v", err)
+	}
+}

@@ -68,10 +68,10 @@ func (c counts) cumulative() []float64 {
 	return out
 }
 
-// seconds is the _sum of so many observations, each in the middle of its bucket.
-func (c counts) seconds() (sum float64) {
+// total is the _sum of so many observations, each in the middle of its bucket.
+func (c counts) total(bounds []float64) (sum float64) {
 	lower := 0.0
-	for k, le := range upperBounds {
+	for k, le := range bounds {
 		if math.IsInf(le, 1) {
 			le = 2 * lower
 		}
@@ -83,8 +83,8 @@ func (c counts) seconds() (sum float64) {
 
 func (s *histSim) emit(raw counts) {
 	t := s.at(s.now)
-	s.tr.Raw = append(s.tr.Raw, Frame{T: t, ST: s.start, B: raw.cumulative(), Sum: raw.seconds()})
-	s.tr.Truth = append(s.tr.Truth, Frame{T: t, ST: s.start, B: s.truth.cumulative(), Sum: s.truth.seconds()})
+	s.tr.Raw = append(s.tr.Raw, Frame{T: t, ST: s.start, B: raw.cumulative(), Sum: raw.total(upperBounds)})
+	s.tr.Truth = append(s.tr.Truth, Frame{T: t, ST: s.start, B: s.truth.cumulative(), Sum: s.truth.total(upperBounds)})
 }
 
 func (s *histSim) stale() {

@@ -18,10 +18,12 @@ import (
 var trusted = rewrite.Limits{MaxDecodedBytes: math.MaxInt32, MaxLabels: math.MaxInt32, MaxLabelValueBytes: math.MaxInt32}
 
 // feed hands committed requests to the writer in journal order: from memory
-// while the writer keeps up, read back from the journal where it does not.
+// while the writer keeps up, read back from the journal where it does not; and
+// no more at once than flow has room for.
 type feed struct {
 	journal *store.Journal
 	budget  int64
+	flow    *flow
 	metrics *metrics
 	seek    *atomic.Pointer[rewrite.PairLabels] // see Request.seekReplicas; nil: nothing to look for
 
@@ -32,8 +34,8 @@ type feed struct {
 	more  chan struct{}
 }
 
-func newFeed(j *store.Journal, budget int64, m *metrics) *feed {
-	return &feed{journal: j, budget: budget, metrics: m, end: j.End(), more: make(chan struct{}, 1)}
+func newFeed(j *store.Journal, budget int64, fl *flow, m *metrics) *feed {
+	return &feed{journal: j, budget: budget, flow: fl, metrics: m, end: j.End(), more: make(chan struct{}, 1)}
 }
 
 // offer gives the feed a group that was just committed.
@@ -41,11 +43,11 @@ func (f *feed) offer(group []*Request) {
 	f.mu.Lock()
 	for _, r := range group {
 		f.end = r.seq + 1
-		if f.bytes+r.size() > f.budget {
+		if f.bytes+r.weigh() > f.budget {
 			r.Release() // it is in the journal
 			continue
 		}
-		f.bytes += r.size()
+		f.bytes += r.held
 		f.tail = append(f.tail, r)
 	}
 	f.mu.Unlock()
@@ -64,7 +66,7 @@ func (f *feed) take(seq uint64) (r *Request, committed bool) {
 		r = f.tail[0]
 		f.tail[0] = nil
 		f.tail = f.tail[1:]
-		f.bytes -= r.size()
+		f.bytes -= r.held
 	}
 	return r, seq < f.end
 }
@@ -105,6 +107,9 @@ func (f *feed) run(ctx context.Context, next uint64, out chan<- *Request) error 
 			r.seekReplicas(f.seek)
 		}
 		next++
+		if !f.flow.enter(ctx, r.held) {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -135,10 +140,12 @@ func fromDisk(disk *store.JournalReader, seq uint64) (*Request, error) {
 	case store.KindBatch2:
 		v = rewrite.V2
 	default:
+		r.weigh()
 		return r, nil
 	}
 	if err := r.Batch.Decode(v, rec.Tenant, r.Body, trusted); err != nil {
 		return nil, fmt.Errorf("record %d of the journal was accepted and cannot be decoded: %w", seq, err)
 	}
+	r.weigh()
 	return r, nil
 }

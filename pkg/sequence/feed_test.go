@@ -19,7 +19,7 @@ func TestFeedGivesEverythingInOrder(t *testing.T) {
 		t.Run(fmt.Sprintf("budget=%d", budget), func(t *testing.T) {
 			j, _ := openStore(t, t.TempDir())
 			m := newMetrics(prometheus.NewRegistry())
-			f := newFeed(j, budget, m)
+			f := newFeed(j, budget, newFlow(1<<40), m)
 			c := newCommitter(j, f, m)
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
@@ -73,7 +73,7 @@ func TestAFullJournalAcceptsNothing(t *testing.T) {
 	}
 	defer j.Close()
 	m := newMetrics(prometheus.NewRegistry())
-	c := newCommitter(j, newFeed(j, 1<<20, m), m)
+	c := newCommitter(j, newFeed(j, 1<<20, newFlow(1<<20), m), m)
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error, 1)
 	go func() { over <- c.run(ctx) }()

@@ -17,6 +17,7 @@ type Request struct {
 
 	kind store.RecordKind
 	seq  uint64
+	held int64      // what it was weighed at, bytes
 	done chan error // the committer's answer; nil for what came from disk
 }
 
@@ -41,8 +42,12 @@ func (r *Request) Release() {
 	requests.Put(r)
 }
 
-// size is what the request occupies in memory, in bytes.
-func (r *Request) size() int64 { return int64(len(r.Body) + len(r.Batch.Message)) }
+// weigh is what the request holds in memory from now on, in bytes: its body,
+// its message, and what is known of each series and sample in it.
+func (r *Request) weigh() int64 {
+	r.held = int64(cap(r.Body) + r.Batch.Footprint())
+	return r.held
+}
 
 // seekReplicas looks a batch through for pairs by the rules of this moment: beside the writer, and for nothing if
 // other rules are in force when the request's turn comes.

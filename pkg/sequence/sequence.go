@@ -76,7 +76,7 @@ func New(o Options) (*Sequencer, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := newFeed(o.Journal, o.TailBytes, m)
+	f := newFeed(o.Journal, o.TailBytes, w.flow, m)
 	f.seek = w.seek
 	return &Sequencer{
 		committer: newCommitter(o.Journal, f, m), feed: f, writer: w, log: o.Logger,

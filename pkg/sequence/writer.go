@@ -57,10 +57,8 @@ type writer struct {
 	oldEnd        uint64 // where the journal ended when we started
 	delivered     uint64 // what the upstream had by then
 
-	window   int64        // budget of bytes in flight
-	inFlight atomic.Int64 // bytes; the forwarder's goroutines take off
-	landed   chan struct{}
-	applied  atomic.Uint64
+	flow    *flow // what is in memory; the forwarder's goroutines take off
+	applied atomic.Uint64
 
 	// What batches are looked through for before they get here: the labels in force, which is a hint only.
 	seek *atomic.Pointer[rewrite.PairLabels]
@@ -74,7 +72,7 @@ func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), joinMS: time.Duration(o.Correct.JoinWait).Milliseconds(), labels: map[rewrite.Key][]byte{},
 		asks: make(chan func()), stopped: make(chan struct{}), checkpointNow: make(chan struct{}, 1), checkpointed: make(chan error, 1),
 		every: o.CheckpointEvery, oldEnd: o.Journal.End(), delivered: o.Delivered, lastGood: time.Now(),
-		window: o.WindowBytes, landed: make(chan struct{}, 1),
+		flow: newFlow(o.WindowBytes),
 	}
 	w.applied.Store(good.Seq)
 	if err := w.load(); err != nil {
@@ -97,21 +95,16 @@ func (w *writer) run(ctx context.Context, ready <-chan *Request) error {
 		}
 	}()
 	for {
-		in := ready
-		if w.inFlight.Load() >= w.window {
-			in = nil // wait until something has landed
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case r, ok := <-in:
+		case r, ok := <-ready:
 			if !ok {
 				return nil
 			}
 			if err := w.handle(ctx, r); err != nil {
 				return err
 			}
-		case <-w.landed:
 		case ask := <-w.asks:
 			ask()
 		case <-tick.C:
@@ -159,19 +152,19 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	it.After = max(it.After, after)
 	w.applied.Store(r.seq)
 	w.metrics.series.Set(float64(w.table.live))
-	if it.Batch == nil && len(it.Late) == 0 {
-		w.mark.Done(r.seq)
-		return nil
+	if it.Batch == nil {
+		w.flow.leave(r.held)
+		if len(it.Late) == 0 {
+			w.mark.Done(r.seq)
+			return nil
+		}
 	}
 	if r.seq <= w.delivered { // the upstream has it from before the start
 		w.mark.Done(r.seq)
 		if it.Batch != nil {
-			r.Release()
+			w.land(r)
 		}
 		return nil
-	}
-	if it.Batch != nil {
-		w.inFlight.Add(r.size())
 	}
 	killpoint.At(killpoint.ApplySend)
 	return w.hand(ctx, it)
@@ -193,12 +186,9 @@ func (w *writer) hand(ctx context.Context, it forward.Item) error {
 
 // land is called by the forwarder once a batch is settled.
 func (w *writer) land(r *Request) {
-	w.inFlight.Add(-r.size())
+	held := r.held
 	r.Release()
-	select {
-	case w.landed <- struct{}{}:
-	default:
-	}
+	w.flow.leave(held)
 }
 
 // adopt puts rules from the journal in force.

@@ -132,25 +132,36 @@ func (c *Counter) learn(growth, seconds float64) {
 }
 
 // unlearned is the counter as if its last step, a growth by x within dt seconds, had not been learned.
-func (c *Counter) unlearned(x, dt float64) Counter {
-	u := *c
+// ok is false where nothing of what was learned before can be told apart from it.
+func (c *Counter) unlearned(x, dt float64) (u Counter, ok bool) {
+	u = *c
 	u.n--
-	u.sumDt = max(c.sumDt-float32(dt), 0)
 	n := float32(u.n)
+	grown, took := float32(min(x, learnMax)), float32(min(dt, learnMax))
+	u.sumDt = c.sumDt - took
+	if n >= 4 && took*n > 3*u.sumDt {
+		// A gap was learned as three intervals: what was there before times 1 + 3/n is there now.
+		u.sumDt = c.sumDt / (1 + 3/n)
+		limit := c.sumDt - u.sumDt
+		grown, took = grown*(limit/took), limit
+	}
+	if !(u.sumDt > 0) {
+		return u, false
+	}
 	// What was learned of it was clipped, at the most, to clipSigma of what is left.
-	learned := min(float32(min(x, learnMax)), c.sumX)
+	learned := min(grown, c.sumX)
 	for range 2 {
-		m := (c.sumX - learned) / u.sumDt * float32(dt)
+		m := (c.sumX - learned) / u.sumDt * took
 		e := learned - m
 		left := max(c.sumSq-e*e, 0)
 		if limit := clipSigma * clipSigma * (left + m*m) / n; e*e > limit {
-			learned = m + float32(math.Sqrt(float64(limit)))
+			learned = min(m+float32(math.Sqrt(float64(limit))), c.sumX)
 			e = learned - m
 			left = max(c.sumSq-e*e, 0)
 		}
 		u.sumX, u.sumSq = c.sumX-learned, left
 	}
-	return u
+	return u, true
 }
 
 // elapsed is the time between two timestamps in ms, in seconds. a < b.

@@ -33,9 +33,15 @@ func everyTrace(t *testing.T, check func(t rapid.TB, seed uint64)) {
 	first := rand.Uint64()
 	t.Logf("first seed %d, %d samples", first, times*longTraces*traceLength)
 	for i := range times * longTraces {
-		if check(t, first+i); t.Failed() {
-			t.Fatalf("seed %d", first+i)
-		}
+		seed := first + i
+		func() {
+			defer func() {
+				if t.Failed() {
+					t.Errorf("seed %d", seed) // check ended this goroutine
+				}
+			}()
+			check(t, seed)
+		}()
 	}
 }
 
@@ -228,30 +234,33 @@ func TestRetriesChangeNothing(t *testing.T) {
 
 // State saved and read back mid-stream changes nothing.
 func TestSavedAndReadBackChangesNothing(t *testing.T) {
-	everyTrace(t, func(t rapid.TB, seed uint64) {
-		r := rand.New(rand.NewPCG(seed, 5))
-		var (
-			c, saved   correct.Counter
-			cs, loaded *correct.Case
-			p          = policyOf(seed)
-		)
-		for i, s := range wild(seed) {
-			var a, b correct.Outcome
-			cs, a = feed(&c, cs, p, s)
-			loaded, b = feed(&saved, loaded, p, s)
-			if math.Float64bits(a.V) != math.Float64bits(b.V) || a.ST != b.ST || len(a.Corrections) != len(b.Corrections) {
-				t.Fatalf("sample %d: %+v, after reading back %+v", i, a, b)
-			}
-			if r.IntN(10) > 0 {
-				continue
-			}
-			record := saved.Append(nil, loaded)
-			var fresh correct.Counter
-			again, err := fresh.Decode(record)
-			if err != nil {
-				t.Fatalf("sample %d: %v", i, err)
-			}
-			saved, loaded = fresh, again
+	savedAndReadBack(t, 12848311498453696859) // taking a step after a gap back left a sum below 0, which no state may have
+	everyTrace(t, savedAndReadBack)
+}
+
+func savedAndReadBack(t rapid.TB, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 5))
+	var (
+		c, saved   correct.Counter
+		cs, loaded *correct.Case
+		p          = policyOf(seed)
+	)
+	for i, s := range wild(seed) {
+		var a, b correct.Outcome
+		cs, a = feed(&c, cs, p, s)
+		loaded, b = feed(&saved, loaded, p, s)
+		if math.Float64bits(a.V) != math.Float64bits(b.V) || a.ST != b.ST || len(a.Corrections) != len(b.Corrections) {
+			t.Fatalf("sample %d: %+v, after reading back %+v", i, a, b)
 		}
-	})
+		if r.IntN(10) > 0 {
+			continue
+		}
+		record := saved.Append(nil, loaded)
+		var fresh correct.Counter
+		again, err := fresh.Decode(record)
+		if err != nil {
+			t.Fatalf("sample %d: %v", i, err)
+		}
+		saved, loaded = fresh, again
+	}
 }

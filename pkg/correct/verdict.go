@@ -129,10 +129,10 @@ func overRead(s *step, c *Counter, f *findings) bool {
 		return false
 	}
 	dt := float64(c.lastMS) / 1000
-	without := c.unlearned(x, dt)
+	without, ok := c.unlearned(x, dt)
 	p := without.pace()
 	mean, sigma := p.usual(dt)
-	if !p.known || x < mean+overReadSigma*sigma {
+	if !ok || !p.known || x < mean+overReadSigma*sigma {
 		return false
 	}
 	odds := p.plain(back, dt+s.dt) - (p.step(x, dt) - math.Log(max(mean, p.unit)))

@@ -36,6 +36,9 @@ type Source interface {
 	// all of them; a label that a series lacks is "".
 	Summary(ctx context.Context, q CorrectionQuery, by []string) ([]SummaryRow, error)
 
+	// Elections lists at most limit pairs of replicas with the one that is forwarded, by tenant and cluster.
+	Elections(ctx context.Context, after string, limit int) (found []Election, next string, err error)
+
 	// Rejected lists at most limit batches that the upstream refused for good, newest first.
 	Rejected(ctx context.Context, after string, limit int) (found []Rejected, next string, err error)
 

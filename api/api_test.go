@@ -339,6 +339,11 @@ func TestWhatTheSourceGivesComesOutWhole(t *testing.T) {
 	if st != src.status {
 		t.Errorf("got %+v, want %+v", st, src.status)
 	}
+	var e page[Election]
+	get(t, src, "/api/v1/ha", &e)
+	if !slices.Equal(e.Items, src.elections) {
+		t.Errorf("got %+v, want %+v", e.Items, src.elections)
+	}
 	var r page[Rejected]
 	get(t, src, "/api/v1/rejected", &r)
 	if !slices.Equal(r.Items, src.rejected) {

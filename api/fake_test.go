@@ -21,6 +21,7 @@ type fake struct {
 	series      []Series
 	corrections []Correction
 	rows        []SummaryRow
+	elections   []Election
 	rejected    []Rejected
 	batch       RejectedBatch
 	resent      ResendReport
@@ -61,6 +62,11 @@ func (f *fake) Corrections(_ context.Context, q CorrectionQuery) ([]Correction, 
 func (f *fake) Summary(_ context.Context, q CorrectionQuery, by []string) ([]SummaryRow, error) {
 	f.askedCorrections, f.askedBy = q, by
 	return f.rows, f.err
+}
+
+func (f *fake) Elections(_ context.Context, after string, limit int) ([]Election, string, error) {
+	f.askedAfter, f.askedLimit = after, limit
+	return f.elections, f.next, f.err
 }
 
 func (f *fake) Rejected(_ context.Context, after string, limit int) ([]Rejected, string, error) {
@@ -119,8 +125,9 @@ func full() *fake {
 				Evidence: []Evidence{{"drop", 4.5, "fell 1 of 72933"}, {"pace", Float(math.Inf(1)), "would need 2431/s from zero, its peak is 0.07/s"}}},
 			{Kind: "duplicate", Time: at},
 		},
-		rows:     []SummaryRow{{By: map[string]string{"kind": "loss"}, Count: 3, Amount: 3, FalseIncrease: 200000}, {By: map[string]string{"kind": "noise"}, Count: 9, Amount: Float(math.NaN())}},
-		rejected: []Rejected{{ID: "5", Time: at, Tenant: "a", Status: 400, Answer: "out of bounds", Samples: 500, Bytes: 9000}},
+		rows:      []SummaryRow{{By: map[string]string{"kind": "loss"}, Count: 3, Amount: 3, FalseIncrease: 200000}, {By: map[string]string{"kind": "noise"}, Count: 9, Amount: Float(math.NaN())}},
+		elections: []Election{{Tenant: "a", Cluster: "eu", Replica: "r1", Since: at, LastSeen: at.Add(time.Minute), Changes: 2}},
+		rejected:  []Rejected{{ID: "5", Time: at, Tenant: "a", Status: 400, Answer: "out of bounds", Samples: 500, Bytes: 9000}},
 		batch: RejectedBatch{
 			Rejected:    Rejected{ID: "5", Time: at, Tenant: "a", Status: 400, Answer: "out of bounds", Samples: 500, Bytes: 9000},
 			RemoteWrite: "1.0", BodyKept: true, SeriesCount: 2,

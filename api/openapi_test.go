@@ -107,6 +107,7 @@ var everything = []struct{ method, target, body string }{
 	{"GET", "/api/v1/corrections?match[]=up&kind=loss,reset&start=1&end=2026-01-02T15:04:05Z&limit=1&after=x", ""},
 	{"GET", "/api/v1/corrections/summary", ""},
 	{"GET", "/api/v1/corrections/summary?by=kind,job&kind=loss&match[]=up&start=1&end=2&limit=5", ""},
+	{"GET", "/api/v1/ha?limit=1&after=x", ""},
 	{"GET", "/api/v1/rejected?limit=1&after=x", ""},
 	{"GET", "/api/v1/rejected/5?limit=10", ""},
 	{"POST", "/api/v1/rejected/resend?id=5&id=6", ""},

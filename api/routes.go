@@ -34,6 +34,7 @@ func (s *server) router() chi.Router {
 		r.Post("/series/forget", s.json(s.forget, "match[]"))
 		r.Get("/corrections", s.json(s.corrections, "match[]", "kind", "start", "end", "limit", "after"))
 		r.Get("/corrections/summary", s.json(s.summary, "by", "match[]", "kind", "start", "end", "limit"))
+		r.Get("/ha", s.json(s.ha, "limit", "after"))
 		r.Get("/rejected", s.json(s.rejected, "limit", "after"))
 		r.Get("/rejected/{id}", s.json(s.rejectedBatch, "limit"))
 		r.Post("/rejected/resend", s.json(s.resend, "id", "all", "limit", "after"))

@@ -365,7 +365,7 @@ func TestElectionsAreKeptInCheckpoints(t *testing.T) {
 			all = append(all, request{ms, x.scrape(s, ms, "a")})
 		case s >= 60 && s%15 == 10: // b sends late, by another clock: its first newer sample is behind
 			parts := x.scrape(s-60, ms-45_000, "b")
-			all = append(all, request{ms, parts[:3]}, request{ms, parts[3:]})
+			all = append(all, request{ms, parts[:3]}, request{ms, parts[3:]}, request{ms + 1, parts}) // the last one is a retry
 		}
 	}
 	run := func(cut int) string {

@@ -106,9 +106,11 @@ type Batch struct {
 	// Label sets repeat from one series to the next: what the last series' labels were found to be.
 	memo, last []labelMemo
 	lastSorted bool
-	names      []uint32 // 2.0: the name references last found free of duplicates
-	dup        []span   // scratch of the search for duplicate names
-	recall     recall   // 1.0: what the sender sent before
+	refs       refSet       // 2.0: the last series' labels
+	about      metadataMemo // 2.0
+	times      timeMemo
+	dup        []span // scratch of the search for duplicate names
+	recall     recall // 1.0: what the sender sent before
 
 	// Edits. edits[s] is kept for all samples once a first one cannot be made in place.
 	patched bool
@@ -179,5 +181,5 @@ const maxMessage = math.MaxInt32 - 64
 func (b *Batch) Footprint() int {
 	return cap(b.pairs.list)*memberBytes + cap(b.pairs.refs) + cap(b.Message) + cap(b.Series)*seriesBytes + cap(b.Samples)*sampleBytes + cap(b.Histograms)*histogramBytes +
 		cap(b.symbols)*symbolBytes + cap(b.Metadata)*metadataBytes + cap(b.spliced) + cap(b.series) + cap(b.edits) +
-		(cap(b.memo)+cap(b.last))*memoBytes + cap(b.recall.fresh)*blockBytes + cap(b.names)*4 + cap(b.dup)*8 + b.conv.footprint()
+		(cap(b.memo)+cap(b.last))*memoBytes + cap(b.recall.fresh)*blockBytes + (cap(b.refs.pairs)+cap(b.refs.next))*pairBytes + cap(b.dup)*8 + b.conv.footprint()
 }

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"math"
 	"unsafe"
 
@@ -16,6 +17,7 @@ const (
 	symbolBytes    = int(unsafe.Sizeof(symbol{}))
 	memoBytes      = int(unsafe.Sizeof(labelMemo{}))
 	blockBytes     = int(unsafe.Sizeof(labelBlock{}))
+	pairBytes      = int(unsafe.Sizeof(refPair{}))
 	memberBytes    = int(unsafe.Sizeof(member{}))
 
 	// entryFactor and entrySlack bound what the entries of one kind may take:
@@ -61,7 +63,9 @@ func (b *Batch) reset(v Version, tenant string, compressed []byte, lim Limits) {
 	clear(b.Metadata)
 	b.Metadata = b.Metadata[:0]
 	b.Exemplars, b.metadata = 0, 0
-	b.symbols, b.last, b.lastSorted, b.names = b.symbols[:0], b.last[:0], true, b.names[:0]
+	b.symbols, b.last, b.lastSorted = b.symbols[:0], b.last[:0], true
+	b.refs = refSet{pairs: b.refs.pairs[:0], next: b.refs.next[:0], sorted: true}
+	b.times, b.about = timeMemo{}, metadataMemo{}
 	b.patched, b.edited, b.edits, b.cut = false, false, b.edits[:0], false
 	b.pairs.labels, b.pairs.list = PairLabels{}, b.pairs.list[:0]
 	clear(b.natives)
@@ -132,10 +136,20 @@ func (b *Batch) sample(i, p, end int) error {
 		}
 	}
 	m := b.Message[:end]
-	// As every known sender writes it: the value, then the timestamp, then perhaps the start timestamp.
+	// As every known sender writes it: the value, then the timestamp, then perhaps
+	// the start timestamp. Both are mostly those of the sample before.
 	if end-p >= 11 && m[p] == 1<<3|wire64 && m[p+9] == 2<<3|wireVarint {
+		s := Sample{V: math.Float64frombits(le64(m, p+1)), val: int32(p + 1)}
+		if t := &b.times; bytes.Equal(t.piece.of(m), m[p+9:]) {
+			s.T, s.ST = t.t, t.st
+			if t.start > 0 {
+				s.st = int32(p+9) + t.start
+			}
+			b.Samples = append(b.Samples, s)
+			return nil
+		}
 		if t, q, reason := uvarint(m, p+10); reason == "" {
-			s := Sample{T: int64(t), V: math.Float64frombits(le64(m, p+1)), val: int32(p + 1)}
+			s.T = int64(t)
 			if q < end && b.Version == V2 && m[q] == 3<<3|wireVarint {
 				st, r, reason := uvarint(m, q+1)
 				if reason == "" {
@@ -145,11 +159,22 @@ func (b *Batch) sample(i, p, end int) error {
 			}
 			if q == end {
 				b.Samples = append(b.Samples, s)
+				b.times = timeMemo{piece: span{int32(p + 9), int32(end - p - 9)}, t: s.T, st: s.ST}
+				if s.st > 0 {
+					b.times.start = s.st - int32(p+9)
+				}
 				return nil
 			}
 		}
 	}
 	return b.sampleSlow(i, p, m)
+}
+
+// timeMemo is the timestamps of the last sample that was written as samples usually are.
+type timeMemo struct {
+	piece span // in Message, from the timestamp's tag to the message's end; len 0: none
+	start int32
+	t, st int64
 }
 
 func (b *Batch) sampleSlow(i, p int, m []byte) error {

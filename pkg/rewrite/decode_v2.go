@@ -101,7 +101,7 @@ func (b *Batch) seriesV2(i int, tenant uint64) error {
 	s := &b.Series[i]
 	m := b.Message[:s.p1]
 	s.S0, s.H0 = int32(len(b.Samples)), int32(len(b.Histograms))
-	refs := refSet{unchanged: true}
+	var refs refWalk
 	var created int64
 	for p := int(s.p0); p < len(m); {
 		var num, p0, p1 int
@@ -154,33 +154,31 @@ func (b *Batch) seriesV2(i int, tenant uint64) error {
 	}
 	s.S1, s.H1 = int32(len(b.Samples)), int32(len(b.Histograms))
 	b.Exemplars += int(s.exemplars)
-	s.Key = refs.sum.key(tenant)
 	if created != 0 {
 		b.applyCreated(s, created)
 	}
-	return b.judgeV2(i, &refs)
+	return b.judgeV2(i, tenant, &refs)
 }
 
 // judgeV2 holds what was found in a series against the rules for the whole of it.
-func (b *Batch) judgeV2(i int, refs *refSet) error {
+func (b *Batch) judgeV2(i int, tenant uint64, refs *refWalk) error {
 	s := &b.Series[i]
+	if refs.half {
+		return bad(i, int(s.p0), oddRefs)
+	}
+	twice := b.settle(refs)
 	samples, histograms := s.S1 > s.S0, s.H1 > s.H0
 	switch {
-	case refs.half:
-		return bad(i, int(s.p0), oddRefs)
-	case !refs.valued:
+	case b.refs.valued == 0:
 		return bad(i, int(s.p0), noLabels)
 	case samples && histograms:
 		return bad(i, int(s.p0), mixedSeries)
 	case !samples && !histograms && s.exemplars == 0:
 		return bad(i, int(s.p0), emptySeries)
-	}
-	if refs.unchanged {
-		return nil
-	}
-	if b.duplicateRefs() {
+	case twice:
 		return bad(i, int(s.p0), duplicate)
 	}
+	s.Key = b.refs.sum.key(tenant)
 	return nil
 }
 
@@ -196,86 +194,6 @@ func (b *Batch) applyCreated(s *Series, created int64) {
 			b.Histograms[j].ST = created
 		}
 	}
-}
-
-// refSet is what is known of a series' label references while they are walked.
-type refSet struct {
-	sum       keySum
-	n         int    // names so far
-	name      uint32 // of a pair whose value is still to come
-	half      bool
-	unchanged bool // all names so far are the last series' names in order, so none occurs twice
-	valued    bool // there is a label with a value
-}
-
-// refsV2 takes a piece of labels_refs, m[p:end], into the set. Names go to b.names.
-func (b *Batch) refsV2(set *refSet, i, p, end int) error {
-	m := b.Message[:end]
-	symbols := b.symbols
-	for p < end {
-		ref := uint64(m[p])
-		if ref < 0x80 {
-			p++
-		} else if p+1 < end && m[p+1] < 0x80 {
-			ref = ref&0x7f | uint64(m[p+1])<<7
-			p += 2
-		} else {
-			v, q, reason := uvarint(m, p)
-			if reason != "" {
-				return bad(i, p, reason)
-			}
-			ref, p = v, q
-		}
-		if ref >= uint64(len(symbols)) {
-			return bad(i, p, badSymbol)
-		}
-		sym := &symbols[ref]
-		if int(sym.len) > b.lim.MaxLabelValueBytes {
-			return &TooLargeError{What: "bytes in a label", Limit: b.lim.MaxLabelValueBytes, Got: int(sym.len), Series: i}
-		}
-		if !set.half {
-			if sym.len == 0 {
-				return bad(i, p, emptyName)
-			}
-			set.name, set.half = uint32(ref), true
-			continue
-		}
-		set.half = false
-		if sym.len > 0 {
-			set.valued = true
-			set.sum.add(product(symbols[set.name].hash, sym.hash))
-		}
-		if set.n >= b.lim.MaxLabels {
-			return &TooLargeError{What: "labels", Limit: b.lim.MaxLabels, Got: -1, Series: i}
-		}
-		if set.unchanged && set.n < len(b.names) && b.names[set.n] == set.name {
-			set.n++
-			continue
-		}
-		// Not the last series' names any more: what was the same stays in front.
-		set.unchanged = false
-		b.names = append(b.names[:set.n], set.name)
-		set.n++
-	}
-	return nil
-}
-
-// duplicateRefs looks for a name that occurs twice in names. Names that are in
-// order, as they should be, are done with in one pass.
-func (b *Batch) duplicateRefs() bool {
-	m := b.Message
-	sorted := true
-	for i := 1; i < len(b.names) && sorted; i++ {
-		sorted = bytes.Compare(b.symbols[b.names[i-1]].of(m), b.symbols[b.names[i]].of(m)) < 0
-	}
-	if sorted {
-		return false
-	}
-	b.dup = b.dup[:0]
-	for _, ref := range b.names {
-		b.dup = append(b.dup, b.symbols[ref].span)
-	}
-	return b.sortedTwice()
 }
 
 // exemplarV2 checks the Exemplar message m[p:end], to the same extent as exemplarV1.
@@ -324,27 +242,42 @@ func (b *Batch) exemplarRef(ref uint64, n int) string {
 	return ""
 }
 
-// metadataV2 decodes the Metadata message m[p:end] of series i. One that occurs again is merged, as the encoding says.
+// metadataMemo is the last series' metadata.
+type metadataMemo struct {
+	piece span // in Message; len 0: none
+	typ   MetricType
+}
+
+// metadataV2 decodes the Metadata message m[p:end] of series i. One that occurs
+// again is merged, as the encoding says. Mostly it is the last series', byte for byte.
 func (b *Batch) metadataV2(i, p, end int) error {
-	m := b.Message[:end]
-	for p < end {
-		f, q, reason := next(m, p)
+	m, s := b.Message[:end], &b.Series[i]
+	first := s.Type == 0
+	if first && bytes.Equal(b.about.piece.of(m), m[p:]) {
+		s.Type = b.about.typ
+		return nil
+	}
+	for q := p; q < end; {
+		f, after, reason := next(m, q)
 		if reason == "" {
 			switch f.num {
 			case 1, 3, 4: // type, help_ref, unit_ref
 				if f.wt != wireVarint {
 					reason = wrongWire
 				} else if f.num == 1 {
-					b.Series[i].Type = metricType(f.v)
+					s.Type = metricType(f.v)
 				} else if f.v >= uint64(max(1, len(b.symbols))) {
 					reason = badSymbol
 				}
 			}
 		}
 		if reason != "" {
-			return bad(i, p, reason)
+			return bad(i, q, reason)
 		}
-		p = q
+		q = after
+	}
+	if first {
+		b.about = metadataMemo{span{int32(p), int32(end - p)}, s.Type}
 	}
 	return nil
 }

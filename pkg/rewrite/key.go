@@ -49,6 +49,12 @@ func (s *keySum) add(hi, lo uint64) {
 	s.hi, _ = bits.Add64(s.hi, hi, carry)
 }
 
+func (s *keySum) sub(hi, lo uint64) {
+	var borrow uint64
+	s.lo, borrow = bits.Sub64(s.lo, lo, 0)
+	s.hi, _ = bits.Sub64(s.hi, hi, borrow)
+}
+
 // key mixes the tenant's hash in. For one tenant it is a bijection of the sum,
 // and every bit of Lo and Hi is good for addressing a table.
 func (s *keySum) key(tenant uint64) Key {

@@ -31,6 +31,7 @@ const shutdownTimeout = 2 * time.Second
 // runFlags are the flags of the run command.
 type runFlags struct {
 	configFile, remoteWriteURL, storagePath string
+	setAsideDamaged                         bool
 	write, admin                            listener
 }
 
@@ -43,6 +44,7 @@ func runCommand(app *kingpin.Application) command {
 	cmd.Flag("config.file", "Configuration file; optional where --remote-write.url is enough.").StringVar(&f.configFile)
 	cmd.Flag("remote-write.url", "Upstream to forward to: short for a configuration with nothing but it.").StringVar(&f.remoteWriteURL)
 	cmd.Flag("storage.path", "Directory of the journal and the series state.").Default("data/").StringVar(&f.storagePath)
+	cmd.Flag("storage.set-aside-damaged", "Go on without what is damaged or missing under --storage.path: it is named in the log, and kept beside as *.damaged-N. For one start, after a start was refused.").BoolVar(&f.setAsideDamaged)
 	cmd.Flag("web.listen-address", "Address of the write listener.").Default(":9201").StringVar(&f.write.address)
 	cmd.Flag("web.config.file", "TLS and authentication of the write listener (exporter-toolkit's format).").StringVar(&f.write.webConfig)
 	cmd.Flag("admin.listen-address", "Address of the admin listener.").Default("127.0.0.1:9202").StringVar(&f.admin.address)
@@ -110,6 +112,7 @@ func (f *runFlags) run(log *slog.Logger) error {
 	defer adminL.Close()
 	r, err := relay.New(relay.Options{
 		Config: cfg, StoragePath: f.storagePath, Logger: log, Registry: reg, Version: version.Version, Reload: loader.reload,
+		SetAsideDamaged: f.setAsideDamaged,
 	})
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -38,12 +37,15 @@ type disk struct {
 func openDisk(o Options) (*disk, error) {
 	d := &disk{path: o.StoragePath, log: o.Logger}
 	if err := d.open(o); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the storage at %s: %w", o.StoragePath, err), d.close())
+		return nil, errors.Join(fmt.Errorf("open the storage at %s: %w", o.StoragePath, advised(err)), d.close())
 	}
 	return d, nil
 }
 
 func (d *disk) open(o Options) (err error) {
+	if err = store.CheckFormat(d.path); err != nil {
+		return err
+	}
 	if err = os.MkdirAll(d.path, 0o750); err != nil {
 		return err
 	}
@@ -53,24 +55,34 @@ func (d *disk) open(o Options) (err error) {
 	if err = d.makeRoom(o.Config.Storage); err != nil {
 		return err
 	}
-	j := o.Config.Journal
-	d.journal, err = store.OpenJournal(filepath.Join(d.path, "journal"), store.JournalOptions{
-		MaxBytes: int64(j.MaxBytes), Sync: j.Sync.Always(), SyncInterval: time.Duration(j.Sync.Interval), Logger: o.Logger, Registerer: o.Registry,
-	})
-	if err != nil {
+	if err = d.mendLogs(o); err != nil {
+		return err
+	}
+	if err = d.openJournal(o); err != nil {
 		return err
 	}
 	killpoint.At(killpoint.RecoverJournal)
-	d.note = store.NewDelivered(filepath.Join(d.path, "journal"), d.journal)
-	if d.state, err = store.OpenState(filepath.Join(d.path, "state"), o.Logger, o.Registry); err != nil {
+	if err = d.openState(o); err != nil {
+		return err
+	}
+	if err = d.agree(o); err != nil {
 		return err
 	}
 	killpoint.At(killpoint.RecoverState)
-	if d.rejected, err = store.OpenRejected(filepath.Join(d.path, "rejected"), rejectedBytes, o.Logger); err != nil {
+	if d.rejected, err = store.OpenRejected(d.dir("rejected"), rejectedBytes, o.Logger); err != nil {
 		return err
 	}
 	// What is parked is in the journal too, so it never needs to be more than that.
-	d.parked, err = store.OpenParked(filepath.Join(d.path, "held"), int64(j.MaxBytes))
+	d.parked, err = store.OpenParked(d.dir("held"), int64(o.Config.Journal.MaxBytes))
+	return err
+}
+
+func (d *disk) openJournal(o Options) (err error) {
+	j := o.Config.Journal
+	d.journal, err = store.OpenJournal(d.dir("journal"), store.JournalOptions{
+		MaxBytes: int64(j.MaxBytes), Sync: j.Sync.Always(), SyncInterval: time.Duration(j.Sync.Interval), Logger: o.Logger, Registerer: o.Registry,
+	})
+	d.note = store.NewDelivered(d.dir("journal"), d.journal)
 	return err
 }
 

@@ -51,7 +51,9 @@ type Options struct {
 	Logger      *slog.Logger
 	Registry    *prometheus.Registry
 	Version     string
-	Reload      func() error // reads the configuration again and applies it; nil: there is none to read
+	// SetAsideDamaged says to go on without what is damaged on disk: it is named, and kept beside.
+	SetAsideDamaged bool
+	Reload          func() error // reads the configuration again and applies it; nil: there is none to read
 }
 
 // Relay is the running whole.
@@ -161,7 +163,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	return errors.Join(err, r.disk.close())
+	return errors.Join(advised(err), r.disk.close())
 }
 
 // Quiesce makes the write listener answer 503 from now on: the first step of a

@@ -139,11 +139,18 @@ type running struct {
 
 func start(t testing.TB, dir, upstream, extra string) *running {
 	t.Helper()
+	return startWith(t, dir, upstream, extra, func(*Options) {})
+}
+
+func startWith(t testing.TB, dir, upstream, extra string, change func(*Options)) *running {
+	t.Helper()
 	cfg, err := config.Parse([]byte(fmt.Sprintf("remote_write:\n- url: %s\n  queue_config: {min_backoff: 1ms, max_backoff: 10ms, max_shards: 8}\nstorage: {ballast_bytes: 0MB, min_free_bytes: 1MB, max_used_percent: 100}\n%s", upstream, extra)), "test.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := New(Options{Config: cfg, StoragePath: dir, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Version: "test"})
+	o := Options{Config: cfg, StoragePath: dir, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Version: "test"}
+	change(&o)
+	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

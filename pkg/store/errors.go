@@ -47,7 +47,7 @@ func (e *StateError) Error() string {
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}
-	return s + "; set it aside and rebuild from the journal if that still begins at record 1, restore a backup, or start without the old state"
+	return s
 }
 
 func (e *StateError) Unwrap() error { return e.Err }

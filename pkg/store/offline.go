@@ -256,6 +256,14 @@ func (o *Offline) Head(dir string) (JournalHead, bool, error) {
 	return JournalHead{Generation: s.generation, First: s.first, End: s.end, Segment: s.segment, Offset: s.offset}, known, nil
 }
 
+// StateHead is the last good checkpoint of the state in dir, as its head names it; zero if there is none, or it cannot be read.
+func StateHead(dir string) Checkpoint {
+	if c, _, reason, err := readStateHead(dir); reason == "" && err == nil {
+		return c
+	}
+	return Checkpoint{}
+}
+
 // StateHead is the last good checkpoint, as the head names it; false if there is none or it cannot be read.
 func (o *Offline) StateHead() (Checkpoint, bool, error) {
 	c, present, reason, err := readStateHead(o.path("state"))

@@ -249,18 +249,7 @@ func (s *State) Close() error {
 }
 
 // SetAsideState moves a state directory that OpenState refused out of the way, keeping it, and returns its new name.
-func SetAsideState(dir string) (string, error) {
-	for n := 1; ; n++ {
-		to := fmt.Sprintf("%s.damaged-%d", filepath.Clean(dir), n)
-		if _, err := os.Lstat(to); err == nil {
-			continue
-		}
-		if err := os.Rename(dir, to); err != nil {
-			return "", fmt.Errorf("set series state aside: %w", err)
-		}
-		return to, disk{}.syncDir(filepath.Dir(to))
-	}
-}
+func SetAsideState(dir string) (string, error) { return setAside(dir) }
 
 // isShortage tells what is wrong with the machine from what is wrong with the data. Badger hands errors on as text.
 func isShortage(err error) bool {

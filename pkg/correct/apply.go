@@ -56,14 +56,18 @@ func (c *Counter) again(cs *Case, s Sample, out Outcome) Outcome {
 
 // next takes the sample after the last one.
 func (c *Counter) next(cs *Case, p Policy, s Sample) (*Case, Outcome) {
-	if cs != nil && cs.seen < math.MaxUint32 {
-		cs.seen++
+	if cs != nil {
+		cs.count(c)
+	}
+	e := enactor{c: c, cs: cs, p: p, s: s}
+	if cs != nil && cs.words.any() {
+		e.heed()
 	}
 	if s.V >= c.Raw && s.ST == c.ST && (cs == nil || cs.quiet()) {
 		c.step(s.T, s.V, s.V-c.Raw, elapsed(c.T, s.T))
-		return cs, cs.answer(s, nil)
+		return cs, cs.answer(s, e.log)
 	}
-	e := enactor{c: c, cs: cs, p: p, s: s, step: c.stepTo(s)}
+	e.step = c.stepTo(s)
 	e.run()
 	return e.cs, e.cs.answer(s, e.log)
 }
@@ -81,7 +85,9 @@ func (cs *Case) answer(s Sample, log []Correction) Outcome {
 		out.V, out.ST = e.out(s.V), cs.start(e, s.ST)
 	}
 	for i := range log {
-		log[i].Out = out.V
+		if log[i].T == s.T { // else it is about the sample before, by what was heard since
+			log[i].Out = out.V
+		}
 	}
 	return out
 }

@@ -1,5 +1,7 @@
 package correct
 
+import "math"
+
 // Case is what only a counter that misbehaved remembers. It is created by the
 // first verdict and kept with the counter from then on.
 type Case struct {
@@ -7,6 +9,7 @@ type Case struct {
 	debts   []debt  // oldest first
 	fold    fold    // the fold that the very next sample may still revoke
 	startST int64   // start timestamp of the folded series, 0 none
+	words   words   // what was heard from outside
 
 	// What the series did before, halved together at historyMax.
 	resets, losses, returns float32
@@ -63,6 +66,16 @@ const (
 func newCase(c *Counter) *Case {
 	c.flags |= flagCase
 	return &Case{epochs: []epoch{{from: c.T, prev: c.T}}, startST: c.ST}
+}
+
+// count counts one more sample. A Case that was opened only to keep a word counts from its first verdict on.
+func (cs *Case) count(c *Counter) {
+	switch {
+	case len(cs.epochs) == 1:
+		cs.startST = c.ST
+	case cs.seen < math.MaxUint32:
+		cs.seen++
+	}
 }
 
 // Offset is corrected minus raw of the samples to come.

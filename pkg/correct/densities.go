@@ -18,6 +18,9 @@ const (
 	likeOdds = 8
 	// likeEvents in sum are too few to be alike by more than chance.
 	likeEvents = 10
+	// likePool: neighbouring densities of which fewer events are expected on either side are counted together,
+	// as for any chi-square: single events are alike or not by chance.
+	likePool = 2
 	// shareClip bounds what the shares of the densities say about a return.
 	shareClip = 3
 	// fallOdds: that a density falls once more, by chance at the very place of an old top, is unlikely.
@@ -30,6 +33,13 @@ func sums(list []place) (before, now float64) {
 		now += x.now
 	}
 	return before, now
+}
+
+// least is how many of its events are expected now or before, whichever are
+// fewer, if both are in the same shares.
+func (x place) least(now, before float64) float64 {
+	all := x.now + x.before
+	return all * min(now, before) / (now + before)
 }
 
 // compose compares the densities that are there now with the shares in which
@@ -62,13 +72,18 @@ func (w *whole[V]) liken(found *findings, list []place) {
 	}
 	ratio := math.Sqrt(now / before)
 	square, free := 0.0, -1.0
-	for _, x := range list {
-		if x.now+x.before <= 0 {
+	var pool place
+	for k, x := range list {
+		pool.now += x.now
+		pool.before += x.before
+		// Of what is left over too little for a pool of its own, nothing is known.
+		if pool.least(now, before) < likePool || k == len(list)-1 && free < 0 {
 			continue
 		}
-		d := x.now/ratio - x.before*ratio
-		square += d * d / (x.now + x.before)
+		d := pool.now/ratio - pool.before*ratio
+		square += d * d / (pool.now + pool.before)
 		free++
+		pool = place{}
 	}
 	if free < 1 {
 		return

@@ -42,9 +42,11 @@ const (
 	testVotes // of the siblings in a histogram or target; handed in from outside
 	testLike  // of the densities of a histogram; handed in from outside
 	testReplica
+	testCreated // of its own `_created`; handed in from outside
+	testTarget  // of the rest of the target; handed in from outside
 )
 
-var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "failover"}
+var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "failover", "created", "target"}
 
 // finding is one test's evidence before it is put into words; x, y and z are its numbers.
 type finding struct {
@@ -108,6 +110,10 @@ func (w finding) text() string {
 		return fmt.Sprintf("the densities differ from those before by a chi-square of %.3g, usually by %.0f after a restart", w.x, w.y)
 	case testReplica:
 		return fmt.Sprintf("another replica was elected, and its first sample is %.4g behind, its usual step is %.4g", w.x, w.y)
+	case testCreated:
+		return fmt.Sprintf("its _created says that it began at %.0f ms", w.x)
+	case testTarget:
+		return fmt.Sprintf("of its target's series %.0f of %.0f fell that had to if it restarted", w.x, w.y)
 	case testVotes:
 		return fmt.Sprintf("%.0f of %.0f siblings fell", w.x, w.y)
 	}

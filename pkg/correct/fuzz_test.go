@@ -53,7 +53,7 @@ func TestDecodeRefuses(t *testing.T) {
 	good := c.Append(nil, cs)
 	for name, bad := range map[string][]byte{
 		"nothing":         nil,
-		"a later version": append([]byte{2}, good[1:]...),
+		"a later version": append([]byte{99}, good[1:]...),
 		"a torn record":   good[:len(good)-1],
 		"a torn counter":  good[:20],
 		"a byte too many": append(bytes.Clone(good), 0),

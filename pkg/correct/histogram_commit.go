@@ -35,9 +35,22 @@ func (e *histJudge) commit() {
 	e.enter()
 	cs.watch = held || f.bent || len(cs.debts) > 0 || cs.fold.age == 1
 	cs.judged = max(cs.judged, f.t)
+	if e.hold || e.free || e.change.fold || e.change.lose || e.shifted() {
+		cs.acted = f.t
+	}
 	if e.free || e.moved() || held || fresh || f.bent || len(e.log) > 0 || len(cs.recs) == 0 {
 		e.h.record(f.t, f.prevT)
 	}
+}
+
+// shifted reports whether an offset is another one than before.
+func (e *histJudge) shifted() bool {
+	for i := range e.before {
+		if e.cs.parts[i].off != e.before[i] {
+			return true
+		}
+	}
+	return false
 }
 
 // moved reports whether a later sample, or this one once more, would not go out as it does without a record.

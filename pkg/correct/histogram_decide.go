@@ -22,7 +22,7 @@ func (h *Histogram) Decide(p Policy) (out []Release) {
 		group := cs.held[:n]
 		if cs.judgeable(t) && (first || h.Complete()) {
 			out = h.judge(p, t, group, out)
-		} else if cs.watch && cs.judgeable(t) {
+		} else if cs.whole(t) && cs.judgeable(t) {
 			break
 		} else if n, out = h.releaseCalm(group, out); n < len(group) {
 			cs.drop(n)
@@ -74,6 +74,7 @@ func (h *Histogram) releaseCalm(group []histHeld, out []Release) (int, []Release
 
 // judge decides about timestamp t and lets its group out.
 func (h *Histogram) judge(p Policy, t int64, group []histHeld, out []Release) []Release {
+	told := h.heed(p, t)
 	e := &histJudge{h: h, cs: h.cs, f: h.frame(t), whole: whole[[]histOwed]{book: &h.cs.book, p: p, takenOver: t == h.turn}}
 	e.body = e
 	e.run()
@@ -91,6 +92,11 @@ func (h *Histogram) judge(p Policy, t int64, group []histHeld, out []Release) []
 			r.Out.V, r.Out.ST = h.cs.parts[x.part].out, h.start(x.s.ST)
 		}
 		out = append(out, r)
+	}
+	for k := at; k < len(out) && len(told) > 0; k++ {
+		if r := &out[k]; !group[k-at].pass && !r.Out.Drop {
+			r.Out.Corrections, told = told, nil
+		}
 	}
 	if len(e.log) > 0 {
 		i := e.telling()

@@ -25,14 +25,13 @@ type histOwed struct {
 }
 
 func (e *histJudge) run() {
-	e.before = make([]float64, len(e.cs.parts))
-	for i := range e.before {
-		e.before[i] = e.cs.parts[i].off
-	}
+	e.noteOffsets()
 	if e.f.total() < 0 {
 		return
 	}
-	e.s, e.c, e.fell = e.totalStep(), &e.h.parts[e.f.total()].c, e.f.fell
+	total := &e.h.parts[e.f.total()]
+	e.s, e.c, e.fell = e.totalStep(), &total.c, e.f.fell
+	e.ahead, e.older, e.olderMS = e.f.seats[e.f.total()].gone, total.older, total.olderMS
 	if e.cs.history.seen < math.MaxUint32 {
 		e.cs.history.seen++
 	}
@@ -47,6 +46,13 @@ func (e *histJudge) run() {
 		e.drop()
 	default:
 		e.rise()
+	}
+}
+
+func (e *histJudge) noteOffsets() {
+	e.before = make([]float64, len(e.cs.parts))
+	for i := range e.before {
+		e.before[i] = e.cs.parts[i].off
 	}
 }
 

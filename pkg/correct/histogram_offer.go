@@ -14,9 +14,11 @@ type histCase struct {
 	book[[]histOwed]
 	parts   []histPart // beside Histogram.parts
 	recs    []histRec  // oldest first; the last one is in force
+	words   words      // what was heard from outside
 	held    []histHeld // by timestamp, then as they came
 	suspect int64      // oldest suspicious timestamp, noTime if none
 	judged  int64      // latest timestamp that was judged
+	acted   int64      // latest timestamp at which a verdict changed or held something
 	watch   bool       // every timestamp is judged whole
 	folded  bool       // start timestamps go out as those of the folded series
 	holds   uint8      // timestamps in a row at which a density was held
@@ -47,7 +49,7 @@ type Release struct {
 }
 
 func (h *Histogram) newCase() *histCase {
-	cs := &histCase{suspect: noTime, judged: math.MinInt64, parts: make([]histPart, len(h.parts))}
+	cs := &histCase{suspect: noTime, judged: math.MinInt64, acted: math.MinInt64, parts: make([]histPart, len(h.parts))}
 	for i := range cs.parts {
 		p := &h.parts[i]
 		cs.parts[i] = histPart{out: p.c.Raw, tgt: math.Inf(-1), first: noTime}
@@ -81,7 +83,7 @@ func (h *Histogram) Offer(i int, p Policy, s Sample, tag uint64) (out Outcome, h
 		switch {
 		case s.T <= cs.judged && s.T < cs.suspect:
 			return h.late(i, s, out), false
-		case cs.watch || s.T >= cs.suspect:
+		case cs.whole(s.T) || s.T >= cs.suspect:
 			h.hold(i, s, tag, false)
 			return out, true
 		}
@@ -169,6 +171,9 @@ func (h *Histogram) hold(i int, s Sample, tag uint64, pass bool) {
 		cs.suspect = min(cs.suspect, s.T)
 	}
 }
+
+// whole: timestamp t is to be judged with all its parts.
+func (cs *histCase) whole(t int64) bool { return cs.watch || cs.words.before(t) }
 
 // find is the first held sample of a part at a timestamp.
 func (cs *histCase) find(i int, t int64) *histHeld {

@@ -10,15 +10,15 @@ import (
 
 // The state record of a histogram, little endian:
 //
-//	version 1, 1 if there is a histCase; count of parts (uint16) and them:
+//	version 2, 1 if there is a histCase; count of parts (uint16) and them:
 //	  role, flags, le, older (float64), olderMS (uint32), Raw, before (float64), and the
 //	  record of the Counter without these two, with its length (uint16) in front
 //	histCase: counts of what it did before (resets, losses, returns float32, seen uint32, startST int64),
-//	  judged, flags (watch, folded, fold), holds; per part off, tgt, out;
+//	  judged, acted, flags (watch, folded, fold, word), holds, the words; per part off, tgt, out;
 //	  records, debts, the fold, samples held
 //
 // Links along le and what follows from the samples held are built again.
-const histVersion = 1
+const histVersion = 2
 
 const (
 	// maxHeld bounds what a record may say is held.
@@ -62,8 +62,10 @@ func (w *writer) histCase(cs *histCase) {
 	w.uint32(cs.history.seen)
 	w.int(cs.history.startST)
 	w.int(cs.judged)
-	w.flags(cs.watch, cs.folded, cs.fold.age == 1)
+	w.int(cs.acted)
+	w.flags(cs.watch, cs.folded, cs.fold.age == 1, cs.words.any())
 	*w = append(*w, cs.holds)
+	w.words(cs.words)
 	for i := range cs.parts {
 		w.float(cs.parts[i].off)
 		w.float(cs.parts[i].tgt)
@@ -192,10 +194,13 @@ func (r *reader) histCase(h *Histogram) error {
 			return fmt.Errorf("state record has a count of %v", x)
 		}
 	}
-	cs.judged = r.int()
+	cs.judged, cs.acted = r.int(), r.int()
 	flags := r.byte()
 	cs.watch, cs.folded = flags&1 != 0, flags&2 != 0
 	cs.holds = r.byte()
+	if flags&8 != 0 {
+		cs.words = r.words()
+	}
 	for i := range cs.parts {
 		cs.parts[i] = histPart{off: r.float(), tgt: r.float(), out: r.float(), first: noTime}
 	}

@@ -9,14 +9,15 @@ import (
 
 // The state record, little endian:
 //
-//	version 1, flags of the Counter, 1 if a Case follows
+//	version 2, flags of the Counter, 1 if a Case follows
 //	T, ST (8 bytes each), Raw, before (float64), lastMS (uint32)
 //	sumDt, sumX, sumSq, peak, median (float32), n (uint16)
 //	Case: startST, resets, losses, returns (float32), seen (uint32), fold (set, t, prev, top, offset),
+//	the words if there is one (two of T, Start; Fell, Of uint32),
 //	count of epochs (1 byte) and them, count of debts (1 byte) and them
 //
 // A reader of a later version reads the earlier ones; an unknown version is an error.
-const recordVersion = 1
+const recordVersion = 2
 
 const (
 	counterBytes = 3 + 8 + 8 + 8 + 8 + 4 + 5*4 + 2
@@ -74,11 +75,12 @@ func (w *writer) theCase(cs *Case) {
 	w.float32(cs.losses)
 	w.float32(cs.returns)
 	w.uint32(cs.seen)
-	w.flags(cs.fold.set)
+	w.flags(cs.fold.set, cs.words.any())
 	w.int(cs.fold.t)
 	w.int(cs.fold.prev)
 	w.float(cs.fold.top)
 	w.float(cs.fold.offset)
+	w.words(cs.words)
 	*w = append(*w, byte(len(cs.epochs)))
 	for _, e := range cs.epochs {
 		w.int(e.from)
@@ -164,6 +166,26 @@ func (c *Counter) check(hasCase byte) error {
 // plain: a value that a counter can have.
 func plain(v float64) bool { return v >= 0 && v <= math.MaxFloat64 }
 
+// words writes what was heard, if anything was.
+func (w *writer) words(ws words) {
+	if !ws.any() {
+		return
+	}
+	for _, x := range ws {
+		w.int(x.T)
+		w.int(x.Start)
+		w.uint32(x.Fell)
+		w.uint32(x.Of)
+	}
+}
+
+func (r *reader) words() (ws words) {
+	for k := range ws {
+		ws[k] = Word{T: r.int(), Start: r.int(), Fell: r.uint32(), Of: r.uint32()}
+	}
+	return ws
+}
+
 type reader struct {
 	b     []byte
 	short bool
@@ -188,8 +210,12 @@ func (r *reader) float32() float32 { return math.Float32frombits(r.uint32()) }
 
 func (r *reader) theCase() (*Case, error) {
 	cs := &Case{startST: r.int(), resets: r.float32(), losses: r.float32(), returns: r.float32(), seen: r.uint32()}
-	cs.fold.set = r.byte()&1 != 0
+	flags := r.byte()
+	cs.fold.set = flags&1 != 0
 	cs.fold.t, cs.fold.prev, cs.fold.top, cs.fold.offset = r.int(), r.int(), r.float(), r.float()
+	if flags&2 != 0 {
+		cs.words = r.words()
+	}
 	for _, x := range [...]float32{cs.resets, cs.losses, cs.returns} {
 		if !(x >= 0 && x <= historyMax+1) {
 			return nil, fmt.Errorf("state record has a count of %v", x)

@@ -139,7 +139,7 @@ func overRead(s *step, c *Counter, f *findings) bool {
 	if odds < overReadOdds {
 		return false
 	}
-	*c = without
+	c.sumDt, c.sumX, c.sumSq, c.n = without.sumDt, without.sumX, without.sumSq, without.n
 	f.add(testOverRead, 0, x, s.raw-s.prev, dt+s.dt)
 	return true
 }

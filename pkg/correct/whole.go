@@ -12,6 +12,10 @@ type whole[V any] struct {
 	c *Counter // of the total
 	p Policy
 
+	ahead   bool    // the total has moved on to the sample at hand already, and was
+	older   float64 // this before the sample before,
+	olderMS uint32  // by so many ms
+
 	fell       float64 // what the densities that fell lost in sum
 	lesson     lesson
 	taken      *wholeDebt[V] // the drop that was taken back, which lessonReturn is learned against
@@ -99,7 +103,7 @@ func (w *whole[V]) judgeDrop(extra float64) verdict {
 		v.found.add(testPolicy, 0, 0, 0, 0)
 		v.action, v.kind = actHold, KindJitter
 		return v
-	case w.p.Losses == Auto && !s.gap && overRead(&w.s, w.c, &v.found):
+	case w.p.Losses == Auto && !s.gap && w.overRead(&v.found):
 		v.action, v.kind = actHold, KindJitter
 		return v
 	}
@@ -117,6 +121,20 @@ func (w *whole[V]) judgeDrop(extra float64) verdict {
 		v.kind = KindJitter
 	}
 	return v
+}
+
+// overRead is that of a scalar counter. The total may have moved on to the
+// sample at hand already; then it is looked at as it was before.
+func (w *whole[V]) overRead(f *findings) bool {
+	c := *w.c
+	if w.ahead {
+		c.before, c.lastMS = w.older, w.olderMS
+	}
+	if !overRead(&w.s, &c, f) {
+		return false
+	}
+	w.c.sumDt, w.c.sumX, w.c.sumSq, w.c.n = c.sumDt, c.sumX, c.sumSq, c.n
+	return true
 }
 
 // after is weighAfter, but one event more than usual is no burst either: it is

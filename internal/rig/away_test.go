@@ -121,13 +121,13 @@ func TestBacklogTakesNoMemoryAndIsCaughtUpWith(t *testing.T) {
 	seed, seconds := seedOf(t), countOr(t, 4)
 	figures := map[string]float64{}
 	r := newRun(t, seed, runOptions{shards: 4, series: 200, pause: 20 * time.Millisecond, relay: relayOptions{
-		memory: 512 << 10, checkpoint: -1, segment: -1,
+		memory: 256 << 10, checkpoint: -1, segment: -1,
 	}})
 	r.upstream.act(always(deed{status: 503}))
 	r.start()
 	r.load()
 	// The budgets are full once the backlog is several times as large.
-	r.backlogOver(4 * 512 << 10)
+	r.backlogOver(4 * 256 << 10)
 	first := r.backlogOver(0)
 	early := r.memory(time.Duration(seconds) * time.Second)
 	r.backlogOver(4 * first)
@@ -199,7 +199,7 @@ func (r *relay) caughtUp(limit time.Duration) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("not caught up within %v: %v s behind (%v)", limit, m["pawl_backlog_seconds"], err)
+			return fmt.Errorf("not caught up within %v: %v s behind (%w)", limit, m["pawl_backlog_seconds"], err)
 		}
 	}
 }

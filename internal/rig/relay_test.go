@@ -139,7 +139,7 @@ func (r *relay) awaitReady(limit time.Duration) error {
 	for deadline := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
 		select {
 		case <-r.done:
-			return fmt.Errorf("the relay ended before it was ready: %v\n%s", r.err, lastLines(r.logPath, 5))
+			return fmt.Errorf("the relay ended before it was ready: %w\n%s", r.err, lastLines(r.logPath, 5))
 		default:
 		}
 		resp, err := client.Get(r.url + "/-/ready")
@@ -166,9 +166,11 @@ func (r *relay) kill() {
 
 // ended tells whether it has ended within limit, and whether SIGKILL ended it.
 func (r *relay) ended(limit time.Duration) (yes, killed bool) {
+	timer := time.NewTimer(max(limit, time.Millisecond))
+	defer timer.Stop()
 	select {
 	case <-r.done:
-	case <-time.After(limit):
+	case <-timer.C:
 		return false, false
 	}
 	var exit *exec.ExitError

@@ -133,7 +133,7 @@ func (r *relay) drained(limit time.Duration) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the relay does not settle what it has within %v: %v samples wait (%v)", limit, m["pawl_backlog_samples"], err)
+			return fmt.Errorf("the relay does not settle what it has within %v: %v samples wait (%w)", limit, m["pawl_backlog_samples"], err)
 		}
 	}
 }

@@ -59,7 +59,9 @@ type upstream struct {
 	strange []string // what must not be: B, C and D
 	first   int64    // samples that came for the first time
 	again   int64    // and once more
-	refused map[place]bool // what was refused for good, at least once
+
+	unordered bool           // the senders themselves are not in order
+	refused   map[place]bool // what was refused for good, at least once
 }
 
 // kept is what the upstream has of one series, in order of time.
@@ -267,7 +269,7 @@ func (u *upstream) keep(got []arrival) {
 			continue
 		}
 		u.first++
-		if at < len(k.t) {
+		if at < len(k.t) && !u.unordered {
 			u.odd("D: %s at %d came for the first time after %d", u.fleet.labels[a.id()], a.t, k.newest)
 		}
 		k.newest = max(k.newest, a.t)

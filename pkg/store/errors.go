@@ -6,7 +6,8 @@ import (
 )
 
 var (
-	// ErrFull is returned by Journal.Append when the group would take the journal over JournalOptions.MaxBytes. Nothing was written.
+	// ErrFull is returned by Journal.Append when the group would take the journal over JournalOptions.MaxBytes, or the disk has no
+	// space for it. Nothing was written.
 	ErrFull = errors.New("journal is full")
 	// ErrTooLarge is returned by Journal.Append for a record over the format's limits. Nothing was written.
 	ErrTooLarge = errors.New("record is over the journal's limits")

@@ -65,7 +65,14 @@ func TestOperationThatFailsOnceThenRetryAndReopenAgree(t *testing.T) {
 					return
 				}
 				acknowledged, failed := appendUntilFailure(t, j, f.err)
+				if errors.Is(failed, ErrFull) {
+					goesOnWithSpace(t, dir, j, acknowledged)
+					return
+				}
 				if failed != nil {
+					if errors.Is(f.err, syscall.ENOSPC) && f.op != opSync {
+						t.Errorf("want of space is final: %v", failed)
+					}
 					if got := j.Append(samples(1, 1)); !errors.Is(got, failed) && got.Error() != failed.Error() {
 						t.Errorf("retry: %v, want again %v", got, failed)
 					}
@@ -81,6 +88,29 @@ func TestOperationThatFailsOnceThenRetryAndReopenAgree(t *testing.T) {
 			})
 		}
 	}
+}
+
+// goesOnWithSpace holds that an append for which there was no space left the journal as it was: what it had is read, the next append
+// succeeds, and all of it is there after reopening.
+func goesOnWithSpace(t *testing.T, dir string, j *Journal, acknowledged int) {
+	t.Helper()
+	if got, err := readAll(j, 1); err != nil || len(got) != acknowledged {
+		t.Errorf("readers see %d records, %d were acknowledged (%v)", len(got), acknowledged, err)
+	}
+	var bytes int64
+	for name, b := range readFiles(t, dir) {
+		if _, ok := segmentSeq(name); ok {
+			bytes += int64(len(b))
+		}
+	}
+	if j.Bytes() != bytes {
+		t.Errorf("Bytes() = %d, the segments have %d", j.Bytes(), bytes)
+	}
+	for i := range 7 {
+		mustAppend(t, j, samples(acknowledged+1+3*i, 3)...)
+	}
+	mustClose(t, j)
+	checkOpens(t, dir, acknowledged+21, acknowledged+21)
 }
 
 // appendUntilFailure appends groups of 3 and returns how many records were acknowledged.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -112,8 +113,8 @@ func OpenJournal(dir string, o JournalOptions) (*Journal, error) {
 }
 
 // Append writes the group with one write, syncs it once (with JournalOptions.Sync), and fills in Seq and Time of its records.
-// ErrFull and ErrTooLarge leave the journal as it was. Any other error is final: what is on disk is not known any more, so the group
-// is not acknowledged and every later Append returns the same error. Payloads are not kept.
+// ErrFull and ErrTooLarge leave the journal as it was; a disk without space is ErrFull too. Any other error is final: what is on disk
+// is not known any more, so the group is not acknowledged and every later Append returns the same error. Payloads are not kept.
 func (j *Journal) Append(group []Record) error {
 	if len(group) == 0 {
 		return nil
@@ -126,18 +127,19 @@ func (j *Journal) Append(group []Record) error {
 	}
 	if s := j.active(); s.end >= j.o.SegmentBytes && s.next > s.first {
 		if err := j.rotate(); err != nil {
-			return j.fail(fmt.Errorf("rotate journal: %w", err))
+			return j.undo(s, fmt.Errorf("rotate journal: %w", err))
 		}
 	}
-	s := j.active()
-	killpoint.At(killpoint.BeforeWrite)
-	err = j.write(s, group)
-	killpoint.At(killpoint.WriteSync)
-	if err == nil && j.o.Sync {
-		err = j.syncTo(s, s.next+uint64(len(group)), s.end+size)
+	s, dirty := j.active(), j.dirty
+	if err := j.write(s, group); err != nil {
+		err = j.undo(s, fmt.Errorf("append to journal: %w", err))
+		j.dirty = dirty
+		return err
 	}
-	if err != nil {
-		return j.fail(fmt.Errorf("append to journal: %w", err))
+	if j.o.Sync {
+		if err := j.syncTo(s, s.next+uint64(len(group)), s.end+size); err != nil {
+			return j.fail(fmt.Errorf("append to journal: %w", err))
+		}
 	}
 	j.mu.Lock()
 	for i := range group {
@@ -318,6 +320,26 @@ func (j *Journal) failure() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.failed
+}
+
+// undo cuts off what a write that failed for want of space has left behind the last segment s: the disk has said that it did not take
+// it, and nothing of it was synced, so the journal is as it was before and can go on. After any other error it is not known what is on
+// disk, and the journal has failed.
+func (j *Journal) undo(s *segment, err error) error {
+	if failed := j.failure(); failed != nil {
+		return failed // a sync within
+	}
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) || j.active() != s {
+		return j.fail(err)
+	}
+	if terr := j.file.Truncate(s.end); terr != nil {
+		return j.fail(errors.Join(err, terr))
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.bytes += s.end - s.size
+	s.size = s.end
+	return fmt.Errorf("%w: %w", ErrFull, err)
 }
 
 // fail makes err the answer to every later Append. A failed sync cannot be tried again: the kernel may have dropped the pages.

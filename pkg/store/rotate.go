@@ -17,7 +17,7 @@ func (j *Journal) rotate() error {
 		return err
 	}
 	if err := j.syncTo(s, s.next, s.end); err != nil {
-		return err
+		return j.fail(err)
 	}
 	j.mu.Lock()
 	s.size = s.end + int64(len(b))

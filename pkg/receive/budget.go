@@ -63,6 +63,7 @@ func (b *budget) take(tenant string, w resource, n, most int64) (ok, crowded boo
 		u.used[w] += n
 		b.total[w] += n
 	}
+	b.part(tenant, u)
 	return ok, crowded
 }
 
@@ -70,7 +71,10 @@ func (b *budget) take(tenant string, w resource, n, most int64) (ok, crowded boo
 func (b *budget) has(tenant string, w resource, n, most int64) (ok, crowded bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.fits(b.arrive(tenant), w, n, most)
+	u := b.arrive(tenant)
+	ok, crowded = b.fits(u, w, n, most)
+	b.part(tenant, u)
+	return ok, crowded
 }
 
 // add takes n more, or gives -n back, whether there is room or not: what is
@@ -81,6 +85,11 @@ func (b *budget) add(tenant string, w resource, n int64) {
 	u := b.arrive(tenant)
 	u.used[w] += n
 	b.total[w] += n
+	b.part(tenant, u)
+}
+
+// part forgets a tenant that holds nothing, if too many are remembered.
+func (b *budget) part(tenant string, u *usage) {
 	if u.used == ([resources]int64{}) && len(b.tenants) > maxLingering {
 		delete(b.tenants, tenant)
 	}

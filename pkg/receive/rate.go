@@ -25,7 +25,7 @@ func (r *rates) wait(tenant string, perSecond int) time.Duration {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return max(0, time.Until(r.free[tenant])-burst)
+	return max(0, r.free[tenant].Sub(time.Now().Add(burst)))
 }
 
 // spend counts samples that were accepted.

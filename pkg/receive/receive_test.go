@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -214,9 +215,19 @@ func TestPressureRefusesUnread(t *testing.T) {
 	}
 }
 
-type countingReader struct{ n int }
+// countingReader counts what was read of r, or of zeros without end.
+type countingReader struct {
+	r io.Reader
+	n int
+}
 
-func (r *countingReader) Read(p []byte) (int, error) { r.n += len(p); return len(p), nil }
+func (r *countingReader) Read(p []byte) (n int, err error) {
+	if n = len(p); r.r != nil {
+		n, err = r.r.Read(p)
+	}
+	r.n += n
+	return n, err
+}
 
 // FuzzReceive: whatever comes in is answered 204, 400 or 413, without a panic,
 // and what was accepted can be encoded in both versions.

@@ -124,7 +124,7 @@ func (d *disk) close() error {
 		errs = append(errs, d.rejected.Close())
 	}
 	if d.state != nil {
-		errs = append(errs, within(closeWithin, "close the series state", d.state.Close))
+		errs = append(errs, d.closeState())
 	}
 	if d.journal != nil {
 		errs = append(errs, d.journal.Close())
@@ -133,6 +133,23 @@ func (d *disk) close() error {
 		errs = append(errs, d.lock.Unlock())
 	}
 	return errors.Join(errs...)
+}
+
+// closeState closes the database, which writes a last table and would die of a
+// full disk: then the ballast is given up for it, and where that is not enough
+// the database is left as a kill would leave it.
+func (d *disk) closeState() error {
+	if !d.state.RoomToClose() {
+		d.log.Warn("the disk is short of space; the ballast is given up for this stop", "ballast_bytes", d.ballast.Held())
+		if err := d.ballast.Release(); err != nil {
+			d.log.Warn("cannot give up the ballast", "err", err)
+		}
+	}
+	if !d.state.RoomToClose() {
+		d.log.Warn("the disk is full; the series state is left as it is on disk, and the next start replays the journal from the last checkpoint")
+		return nil
+	}
+	return within(closeWithin, "close the series state", d.state.Close)
 }
 
 // closeWithin bounds how long Badger may try to write its last table: on a
@@ -151,12 +168,16 @@ func within(d time.Duration, what string, f func() error) error {
 	}
 }
 
-// watch keeps an eye on the free space until ctx is done.
-func (d *disk) watch(ctx context.Context, current func() *config.Config) error {
+// watch keeps an eye on the free space until ctx is done. While there is too
+// little it asks for checkpoints: they let the journal be cut.
+func (d *disk) watch(ctx context.Context, current func() *config.Config, checkpoint func()) error {
 	tick := time.NewTicker(spaceEvery)
 	defer tick.Stop()
 	for {
 		d.look(current().Storage)
+		if d.pressure() != nil {
+			checkpoint()
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -138,7 +138,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	g, work := errgroup.WithContext(work)
 	g.Go(func() error { return r.sequence.Run(work) })
 	g.Go(func() error { return r.forward.Run(work, r.items, r.current().RemoteWrite[0].QueueConfig.MaxShards) })
-	g.Go(func() error { return r.disk.watch(work, r.current) })
+	g.Go(func() error { return r.disk.watch(work, r.current, r.sequence.CheckpointNow) })
 	g.Go(func() error { return r.disk.noteDelivered(work, r.mark.Low) })
 	g.Go(func() error {
 		// The rules in force stand in the journal before the first batch that they decide.

@@ -111,6 +111,9 @@ func (w *writer) encodeSeries(d *draft) {
 // before it, and declares it good; then the journal behind it can go.
 func (w *writer) write(ctx context.Context, d *draft) error {
 	killpoint.At(killpoint.CheckpointBegin)
+	if w.room(ctx, d.bytes()) != nil {
+		return nil // stopping
+	}
 	began := time.Now()
 	version := w.state.Begin(d.seq)
 	for _, p := range d.puts {
@@ -124,7 +127,11 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 	}
 	w.metrics.checkpointWrite.Observe(time.Since(began).Seconds())
 	killpoint.At(killpoint.CheckpointFlush)
-	if err := w.mark.Wait(ctx, d.seq); err != nil {
+	err := w.mark.Wait(ctx, d.seq)
+	if err == nil {
+		err = w.room(ctx, 0)
+	}
+	if err != nil {
 		version.Abandon()
 		return nil // stopping; the next start replays from the last good one
 	}

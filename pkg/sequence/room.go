@@ -1,0 +1,43 @@
+package sequence
+
+import (
+	"context"
+	"time"
+)
+
+// CheckpointNow asks for a checkpoint out of turn: it is what lets the journal
+// be cut. It does not wait.
+func (s *Sequencer) CheckpointNow() {
+	select {
+	case s.writer.checkpointNow <- struct{}{}:
+	default:
+	}
+}
+
+// roomEvery is how often a checkpoint that waits for space looks again.
+const roomEvery = 200 * time.Millisecond
+
+// room waits until the disk has the room that the database needs to write n
+// bytes; the error is ctx's. Writing is beside the writer, so only checkpoints
+// wait: what is acknowledged is in the journal.
+func (w *writer) room(ctx context.Context, n int64) error {
+	for waited := false; !w.state.Room(n); waited = true {
+		if !waited {
+			w.log.Warn("the disk has no room for a checkpoint; it waits for space", "bytes", n)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(roomEvery):
+		}
+	}
+	return nil
+}
+
+// bytes is what the draft writes.
+func (d *draft) bytes() (n int64) {
+	for _, p := range d.puts {
+		n += int64(len(p.key) + len(p.value))
+	}
+	return n
+}

@@ -10,10 +10,10 @@ FUZZTIME  ?= 10s
 BENCH     ?= .
 
 # What `make test` runs, in this order; all of it, even after one has failed.
-STEPS := lint race check-deploy vuln-if-reachable e2e e2e-thanos
+STEPS := lint race check-deploy vuln-if-reachable rig e2e e2e-thanos
 
 .PHONY: help build test unit race lint vuln vuln-if-reachable check-deploy e2e e2e-thanos \
-        bench accuracy fuzz demo tools tools-thanos clean distclean
+        rig torture bench accuracy fuzz demo tools tools-thanos clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -52,6 +52,13 @@ e2e-thanos: tools tools-thanos ## the same with Thanos Receive as the upstream
 	@mkdir -p $(RESULTS)
 	$(GOTESTSUM) --jsonfile $(RESULTS)/e2e-thanos.json -- -tags e2e,thanos -count 1 -parallel 8 -timeout 10m -run Thanos ./internal/e2e
 
+rig: $(BIN)/gotestsum ## crashes, rot, and whatever an upstream does, on the relay's binary with kill points in it
+	@mkdir -p $(RESULTS)
+	$(GOTESTSUM) --jsonfile $(RESULTS)/rig.json -- -tags rig -count 1 -timeout 15m ./internal/rig
+
+torture: ## the same and more at the sizes of docs/reliability.md, for hours; goes on where it was interrupted (ROWS=kill,rot)
+	go run ./internal/rig/torture $(if $(ROWS),-only $(ROWS))
+
 bench: build ## what relaying costs, against docs/performance.md (LONG=1: all of it; OTHER=path: another relay in turn; MICRO=1: benchmarks of each step, BENCH=regexp)
 ifdef MICRO
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./pkg/...
@@ -70,6 +77,7 @@ fuzz: ## every fuzzer for FUZZTIME each (10s)
 lint: $(BIN)/golangci-lint ## layout, go vet and the few linters of .golangci.yml
 	go vet ./...
 	go vet -tags e2e,thanos ./internal/e2e
+	go vet -tags rig ./internal/rig
 	$(BIN)/golangci-lint run ./...
 
 vuln: $(BIN)/govulncheck ## known vulnerabilities; VULNDB names a mirror (URL or file://)

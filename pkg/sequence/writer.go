@@ -55,6 +55,7 @@ type writer struct {
 	checkpointed  chan error // the checkpointer's word on the draft
 	every         time.Duration
 	oldEnd        uint64 // where the journal ended when we started
+	replaying     bool   // it has not come to there
 	delivered     uint64 // what the upstream had by then
 
 	flow    *flow // what is in memory; the forwarder's goroutines take off
@@ -77,6 +78,9 @@ func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 	w.applied.Store(good.Seq)
 	if err := w.load(); err != nil {
 		return nil, fmt.Errorf("read the series state back: %w", err)
+	}
+	if w.replaying = w.next < w.oldEnd; w.replaying {
+		o.Logger.Info("the journal is replayed from the last good checkpoint on", "from", w.next, "to", w.oldEnd-1, "upstream_has", w.delivered)
 	}
 	m.series.Set(float64(w.table.live))
 	return w, nil
@@ -126,9 +130,13 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	if r.seq != w.next {
 		panic(fmt.Sprintf("BUG: record %d applied where %d was due", r.seq, w.next))
 	}
-	if r.seq < w.oldEnd {
+	switch {
+	case r.seq < w.oldEnd:
 		killpoint.At(killpoint.RecoverReplay)
-	} else {
+	case w.replaying:
+		w.replaying = false
+		w.log.Info("the journal is replayed; what the upstream may not have is on its way", "to", w.oldEnd-1)
+	default:
 		killpoint.At(killpoint.AnswerApply)
 	}
 	w.next++

@@ -118,7 +118,8 @@ type Batch struct {
 	edits   []uint8
 	natives map[int32]histogramEdit // by index into Histograms; only those that are edited
 	pairs   pairs
-	cut     bool // a series was dropped
+	cut     bool            // a series was dropped
+	zeros   map[int32]int64 // by index into Samples: when a 0 goes out before that, ms
 
 	spliced []byte // Message with its splices applied
 	series  []byte // one rebuilt TimeSeries
@@ -130,6 +131,7 @@ type Batch struct {
 const (
 	editRebuild uint8 = 1 << iota // the Sample message is written anew
 	editDrop                      // the sample is left out
+	editZero                      // a 0 goes out before it
 )
 
 // Counts is what a body carries.

@@ -69,6 +69,7 @@ func (b *Batch) reset(v Version, tenant string, compressed []byte, lim Limits) {
 	b.patched, b.edited, b.edits, b.cut = false, false, b.edits[:0], false
 	b.pairs.labels, b.pairs.list = PairLabels{}, b.pairs.list[:0]
 	clear(b.natives)
+	clear(b.zeros)
 	b.lost = 0
 }
 

@@ -45,6 +45,24 @@ func (b *Batch) SetStart(s int, st int64) {
 // Drop leaves b.Samples[s] out of what is forwarded. The entry itself stays where it is.
 func (b *Batch) Drop(s int) { b.edit(s, editDrop) }
 
+// InsertZero puts a sample of value 0 at time t (ms), without start timestamp, before
+// b.Samples[s] in its series. It is left out with that sample.
+func (b *Batch) InsertZero(s int, t int64) {
+	if b.zeros == nil {
+		b.zeros = make(map[int32]int64)
+	}
+	b.zeros[int32(s)] = t
+	b.edit(s, editZero)
+}
+
+// zeroBefore is the time of the 0 that goes out before sample s, if there is one.
+func (b *Batch) zeroBefore(s int32) (t int64, ok bool) {
+	if b.editOf(s)&(editZero|editDrop) != editZero {
+		return 0, false
+	}
+	return b.zeros[s], true
+}
+
 // Changed reports whether anything was set or dropped since Decode.
 func (b *Batch) Changed() bool { return b.patched || b.respliced() }
 
@@ -96,8 +114,11 @@ func (b *Batch) remaining(s *Series) (samples, histograms int) {
 	samples, histograms = int(s.S1-s.S0), int(s.H1-s.H0)
 	if b.edited {
 		for _, e := range b.edits[s.S0:s.S1] {
-			if e&editDrop != 0 {
+			switch {
+			case e&editDrop != 0:
 				samples--
+			case e&editZero != 0:
+				samples++
 			}
 		}
 	}

@@ -26,7 +26,7 @@ func draw(t testing.TB, d dice) (*Batch, flat) {
 
 // edit makes random edits to b, and the same to want by plain means.
 func edit(d dice, b *Batch, want *flat) {
-	drop := make([]bool, len(b.Samples))
+	drop, zeros := make([]bool, len(b.Samples)), map[int]int64{}
 	for i := range want.series {
 		samples := want.series[i].samples
 		for j := range samples {
@@ -47,6 +47,10 @@ func edit(d dice, b *Batch, want *flat) {
 				b.Drop(s)
 				drop[s] = true
 			}
+			if d.IntN(6) == 0 {
+				zeros[s] = drawTime(d)
+				b.InsertZero(s, zeros[s])
+			}
 		}
 	}
 	before := make([]int, len(want.series))
@@ -56,7 +60,17 @@ func edit(d dice, b *Batch, want *flat) {
 	editHistograms(d, b, want)
 	s := 0
 	for i := range want.series {
-		want.series[i].samples = slices.DeleteFunc(want.series[i].samples, func(Sample) bool { s++; return drop[s-1] })
+		var samples []Sample
+		for _, x := range want.series[i].samples {
+			if at, ok := zeros[s]; ok && !drop[s] {
+				samples = append(samples, Sample{T: at})
+			}
+			if !drop[s] {
+				samples = append(samples, x)
+			}
+			s++
+		}
+		want.series[i].samples = samples
 		if before[i] > 0 && len(want.series[i].samples)+len(want.series[i].histograms) == 0 {
 			want.series[i].kind = 0xff // emptied
 		}

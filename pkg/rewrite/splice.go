@@ -89,6 +89,9 @@ func (b *Batch) rebuild(dst []byte, s *Series, guests []int32, relabelled bool) 
 		switch {
 		case f.num == samples:
 			e := b.editOf(n)
+			if t, ok := b.zeroBefore(n); ok {
+				dst = appendZero(dst, t)
+			}
 			switch {
 			case e&editDrop != 0:
 			case e&editRebuild != 0 || explicit:
@@ -142,7 +145,8 @@ func (b *Batch) startPlace(s *Series) (created int64, explicit bool) {
 		if b.editOf(j)&editDrop != 0 {
 			continue
 		}
-		if sample.st != 0 || !first && sample.ST != created {
+		// A 0 that goes out before it has no start timestamp: nothing can speak for both.
+		if _, zero := b.zeroBefore(j); zero || sample.st != 0 || !first && sample.ST != created {
 			return 0, true
 		}
 		created, first = sample.ST, false
@@ -190,6 +194,15 @@ func (b *Batch) appendSample(dst []byte, f field, s *Sample, created int64) []by
 	}
 	unknown(func(raw []byte) { dst = append(dst, raw...) })
 	return dst
+}
+
+// appendZero appends a Sample field of value 0 at t (ms): proto3 leaves the value out.
+func appendZero(dst []byte, t int64) []byte {
+	if t == 0 {
+		return append(dst, v1Samples<<3|wireBytes, 0)
+	}
+	dst = append(dst, v1Samples<<3|wireBytes, byte(1+varintLen(uint64(t))), 2<<3|wireVarint)
+	return binary.AppendUvarint(dst, uint64(t))
 }
 
 // known is next for what Decode has been through.

@@ -100,6 +100,9 @@ func (c *converter) sampleListV2(b *Batch, s *Series) []writev2.Sample {
 	from := len(c.samplesV2)
 	for j := s.S0; j < s.S1; j++ {
 		if b.editOf(j)&editDrop == 0 {
+			if t, ok := b.zeroBefore(j); ok {
+				c.samplesV2 = append(c.samplesV2, writev2.Sample{Timestamp: t})
+			}
 			x := &b.Samples[j]
 			c.samplesV2 = append(c.samplesV2, writev2.Sample{
 				Value: x.V, Timestamp: x.T, StartTimestamp: x.ST, XXX_unrecognized: negativeZero(nil, 1, x.V),
@@ -209,6 +212,9 @@ func (c *converter) sampleListV1(b *Batch, s *Series) []prompb.Sample {
 	from := len(c.samplesV1)
 	for j := s.S0; j < s.S1; j++ {
 		if b.editOf(j)&editDrop == 0 {
+			if t, ok := b.zeroBefore(j); ok {
+				c.samplesV1 = append(c.samplesV1, prompb.Sample{Timestamp: t})
+			}
 			x := &b.Samples[j]
 			c.samplesV1 = append(c.samplesV1, prompb.Sample{Value: x.V, Timestamp: x.T, XXX_unrecognized: negativeZero(nil, 1, x.V)})
 		}

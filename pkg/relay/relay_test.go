@@ -40,6 +40,8 @@ type recorder struct {
 	series  map[string][]point // by "tenant name"
 	batches int
 	answer  func() int // status; nil: 204
+
+	byLabels bool // series by all their labels
 }
 
 func newRecorder(t *testing.T) *recorder {
@@ -67,6 +69,9 @@ func newRecorder(t *testing.T) *recorder {
 			name := req.Header.Get("X-Scope-OrgID") + " " + ts.Labels[0].Value
 			if len(ts.Labels) > 1 && ts.Labels[1].Name == "le" {
 				name += " " + ts.Labels[1].Value
+			}
+			if r.byLabels {
+				name = fmt.Sprint(ts.Labels)
 			}
 			for _, h := range ts.Histograms { // by its count
 				r.series[name] = append(r.series[name], point{h.Timestamp, math.Float64bits(float64(h.GetCountInt()) + h.GetCountFloat())})

@@ -131,11 +131,13 @@ func (j *Journal) Append(group []Record) error {
 		}
 	}
 	s, dirty := j.active(), j.dirty
+	killpoint.At(killpoint.BeforeWrite)
 	if err := j.write(s, group); err != nil {
 		err = j.undo(s, fmt.Errorf("append to journal: %w", err))
 		j.dirty = dirty
 		return err
 	}
+	killpoint.At(killpoint.WriteSync)
 	if j.o.Sync {
 		if err := j.syncTo(s, s.next+uint64(len(group)), s.end+size); err != nil {
 			return j.fail(fmt.Errorf("append to journal: %w", err))

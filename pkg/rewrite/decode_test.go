@@ -343,3 +343,17 @@ func TestStaleMarkersKeepTheirBits(t *testing.T) {
 		t.Fatalf("%x %x", math.Float64bits(b.Samples[0].V), math.Float64bits(got))
 	}
 }
+
+func TestAnExchangedLabelGivesTheKeyOfTheOtherSeries(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		tenant := rapid.SampledFrom([]string{"", "t"}).Draw(r, "tenant")
+		value := rapid.SampledFrom([]string{"", "x", "0.5"})
+		rest := []string{"job", "x", "zone", value.Draw(r, "zone")}
+		off, on := value.Draw(r, "off"), value.Draw(r, "on")
+		from := KeyOf(tenant, labels.FromStrings(append(rest, "le", off)...))
+		want := KeyOf(tenant, labels.FromStrings(append(rest, "__name__", on)...))
+		if got := from.Exchange(tenant, Label{"le", []byte(off)}, Label{"__name__", []byte(on)}); got != want {
+			r.Fatalf("%v, want %v", got, want)
+		}
+	})
+}

@@ -63,6 +63,35 @@ func (s *keySum) key(tenant uint64) Key {
 	return Key{Hi: hi, Lo: lo + bits.RotateLeft64(hi, 29)}
 }
 
+// sum is key() backwards.
+func (k Key) sum(tenant uint64) keySum {
+	mixed := k.Lo - bits.RotateLeft64(k.Hi, 29)
+	return keySum{
+		lo: unmix(mixed) ^ tenant,
+		hi: (unmix(k.Hi) - mixed) ^ bits.RotateLeft64(tenant*keyHi, 32),
+	}
+}
+
+// Exchange is the key of the same series of the same tenant with the label off, where
+// that has a value, taken away, and on added.
+func (k Key) Exchange(tenant string, off, on Label) Key {
+	seed := xxhash.Sum64String(tenant)
+	sum := k.sum(seed)
+	if len(off.Value) > 0 {
+		sum.sub(product(xxhash.Sum64String(off.Name), xxhash.Sum64(off.Value)))
+	}
+	if len(on.Value) > 0 {
+		sum.add(product(xxhash.Sum64String(on.Name), xxhash.Sum64(on.Value)))
+	}
+	return sum.key(seed)
+}
+
+// Label is a label as Exchange takes it; without a value it stands for none.
+type Label struct {
+	Name  string
+	Value []byte
+}
+
 // mix is the finalizer of SplitMix64, a bijection in which every input bit reaches every output bit.
 func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9

@@ -3,7 +3,6 @@ package rewrite
 import (
 	"bytes"
 	"encoding/binary"
-	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -102,15 +101,8 @@ func (b *Batch) DropSeries(i int) {
 // without is the key of the series less one label, given by the hashes of its name and value: key() backwards,
 // the label's share taken off the sum, and forwards again.
 func (k Key) without(tenant, name, value uint64) Key {
-	mixed := k.Lo - bits.RotateLeft64(k.Hi, 29)
-	sum := keySum{
-		lo: unmix(mixed) ^ tenant,
-		hi: (unmix(k.Hi) - mixed) ^ bits.RotateLeft64(tenant*keyHi, 32),
-	}
-	hi, lo := product(name, value)
-	var borrow uint64
-	sum.lo, borrow = bits.Sub64(sum.lo, lo, 0)
-	sum.hi, _ = bits.Sub64(sum.hi, hi, borrow)
+	sum := k.sum(tenant)
+	sum.sub(product(name, value))
 	return sum.key(tenant)
 }
 

@@ -64,7 +64,15 @@ type classifier struct {
 	families map[string]family
 	changed  map[string]struct{} // families to be written with the next checkpoint
 	key      []byte              // scratch
+	recent   [2]recentFamily     // found last: the series of a family come side by side
+	turn     int                 // the one of them to be replaced next
 	gen      uint32              // moves when anything moved that a decision rests on
+}
+
+// recentFamily is a family and its key.
+type recentFamily struct {
+	key []byte // empty: none
+	family
 }
 
 func newClassifier() *classifier {
@@ -113,28 +121,39 @@ type decision struct {
 
 // decide looks at series i of a batch.
 func (c *classifier) decide(b *rewrite.Batch, i int) decision {
-	return c.decideBy(b.Tenant, b.Series[i].Type, look(b, i))
+	return c.decideSeen(b, i, look(b, i))
+}
+
+// decideSeen is decide for labels that were looked at already.
+func (c *classifier) decideSeen(b *rewrite.Batch, i int, l labelsOf) decision {
+	if len(c.rules) > 0 {
+		l.all = func() labels.Labels { return b.Labels(i) }
+	}
+	return c.decideBy(b.Tenant, b.Series[i].Type, l)
 }
 
 // labelsOf are the labels that a decision looks at.
 type labelsOf struct {
 	name, le, quantile []byte
-	all                func() labels.Labels
+	all                func() labels.Labels // for rules, if there are any
+}
+
+// note takes a label in.
+func (l *labelsOf) note(name, value []byte) {
+	switch string(name) {
+	case model.MetricNameLabel:
+		l.name = value
+	case "le":
+		l.le = value
+	case "quantile":
+		l.quantile = value
+	}
 }
 
 // look finds what a decision looks at in one walk over the labels.
 func look(b *rewrite.Batch, i int) labelsOf {
-	l := labelsOf{all: func() labels.Labels { return b.Labels(i) }}
-	b.EachLabel(i, func(name, value []byte) {
-		switch string(name) {
-		case model.MetricNameLabel:
-			l.name = value
-		case "le":
-			l.le = value
-		case "quantile":
-			l.quantile = value
-		}
-	})
+	var l labelsOf
+	b.EachLabel(i, l.note)
 	return l
 }
 
@@ -177,7 +196,9 @@ func (c *classifier) place(tenant string, told rewrite.MetricType, l labelsOf, d
 	case "_sum":
 		d.part, d.role = parted, correct.RoleSum
 	}
-	d.base = string(base)
+	if d.part {
+		d.base = string(base)
+	}
 }
 
 // auto decides by metadata, then by name.
@@ -233,12 +254,13 @@ func split(name []byte) (base []byte, suffix string) {
 
 // notice learns from a series seen for the first time that its family has
 // buckets or quantiles, which makes counters of its _count and _sum.
-func (c *classifier) notice(b *rewrite.Batch, i int) {
-	l := look(b, i)
+func (c *classifier) notice(b *rewrite.Batch, i int) { c.noticeSeen(b.Tenant, look(b, i)) }
+
+func (c *classifier) noticeSeen(tenant string, l labelsOf) {
 	if base, suffix := split(l.name); suffix == "_bucket" && l.le != nil {
-		c.update(b.Tenant, base, func(f *family) { f.Buckets = true })
+		c.update(tenant, base, func(f *family) { f.Buckets = true })
 	} else if suffix == "" && l.quantile != nil {
-		c.update(b.Tenant, l.name, func(f *family) { f.Summary = true })
+		c.update(tenant, l.name, func(f *family) { f.Summary = true })
 	}
 }
 
@@ -267,6 +289,7 @@ func (c *classifier) update(tenant string, name []byte, change func(*family)) {
 	if now != was {
 		key := string(c.key)
 		c.families[key] = now
+		c.recent = [2]recentFamily{}
 		c.changed[key] = struct{}{}
 		c.gen++
 	}
@@ -275,5 +298,13 @@ func (c *classifier) update(tenant string, name []byte, change func(*family)) {
 // family is what is known of a family; it leaves its key in c.key.
 func (c *classifier) family(tenant string, name []byte) family {
 	c.key = append(append(append(c.key[:0], tenant...), 0), name...)
-	return c.families[string(c.key)]
+	for k := range c.recent {
+		if bytes.Equal(c.recent[k].key, c.key) {
+			return c.recent[k].family
+		}
+	}
+	r := &c.recent[c.turn]
+	c.turn = 1 - c.turn
+	r.key, r.family = append(r.key[:0], c.key...), c.families[string(c.key)]
+	return r.family
 }

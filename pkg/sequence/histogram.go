@@ -69,14 +69,21 @@ func groupKey(tenant, base string, ls labels.Labels) rewrite.Key {
 	return rewrite.KeyOf(tenant, lb.Labels())
 }
 
+// partsKey is groupKey of a series whose key is k, without a list of its labels.
+func partsKey(tenant string, k rewrite.Key, l labelsOf, base string) rewrite.Key {
+	var scratch [128]byte
+	name := append(append(scratch[:0], base...), "\x00parts"...)
+	k = k.Exchange(tenant, rewrite.Label{Name: labels.BucketLabel, Value: l.le}, rewrite.Label{})
+	return k.Exchange(tenant, rewrite.Label{Name: model.MetricNameLabel, Value: l.name}, rewrite.Label{Name: model.MetricNameLabel, Value: name})
+}
+
 // join makes a series a part of its histogram. A counter that was corrected
 // on its own already stays alone: its offset is not the histogram's.
-func (w *writer) join(tenant string, s *series, d decision, ls labels.Labels) {
+func (w *writer) join(s *series, d decision, key rewrite.Key) {
 	if s.flags&isPart != 0 || s.flags&isTroubled != 0 {
 		return
 	}
 	gs := w.groups
-	key := groupKey(tenant, d.base, ls)
 	gid, known := gs.byKey[key]
 	if !known {
 		g := &group{histogram: &correct.Histogram{}, key: key, policy: d.policy}

@@ -20,12 +20,13 @@ type identity struct {
 // is written once for every series that ever comes, so it is written fast.
 const identityVersion = 1
 
-// appendIdentity writes who series i of a batch is.
-func appendIdentity(dst []byte, b *rewrite.Batch, i int) []byte {
+// appendIdentity writes who series i of a batch is, and notes in l what a decision looks at.
+func appendIdentity(dst []byte, b *rewrite.Batch, i int, l *labelsOf) []byte {
 	dst = append(dst, identityVersion)
 	dst = binary.AppendUvarint(dst, uint64(len(b.Tenant)))
 	dst = append(dst, b.Tenant...)
 	b.EachLabel(i, func(name, value []byte) {
+		l.note(name, value)
 		dst = append(binary.AppendUvarint(dst, uint64(len(name))), name...)
 		dst = append(binary.AppendUvarint(dst, uint64(len(value))), value...)
 	})

@@ -54,7 +54,7 @@ e2e-thanos: tools tools-thanos ## the same with Thanos Receive as the upstream
 
 rig: $(BIN)/gotestsum ## crashes, rot, and whatever an upstream does, on the relay's binary with kill points in it
 	@mkdir -p $(RESULTS)
-	$(GOTESTSUM) --jsonfile $(RESULTS)/rig.json -- -tags rig -count 1 -timeout 15m ./internal/rig
+	$(GOTESTSUM) --jsonfile $(RESULTS)/rig.json -- -tags rig -count 1 -parallel 10 -timeout 15m ./internal/rig
 
 torture: ## the same and more at the sizes of docs/reliability.md, for hours; goes on where it was interrupted (ROWS=kill,rot)
 	go run ./internal/rig/torture $(if $(ROWS),-only $(ROWS))

@@ -18,9 +18,9 @@ func TestStopsUnderLoadWhileTheUpstreamHangs(t *testing.T) {
 	var mu sync.Mutex
 	figures := map[string]float64{}
 	// A stop is mostly waiting, so several go at once.
-	for done := 0; done < stops; done += 5 {
+	for done := 0; done < stops; done += 10 {
 		t.Run(fmt.Sprint("from ", done), func(t *testing.T) {
-			for i := range min(5, stops-done) {
+			for i := range min(10, stops-done) {
 				t.Run("stop", func(t *testing.T) {
 					t.Parallel()
 					r := newRun(t, seed+uint64(done+i), runOptions{shards: 2, relay: relayOptions{timeout: 30 * time.Second}})

@@ -22,7 +22,7 @@ type row struct {
 // rig is a test of internal/rig, whose size is its count.
 func rig(test string) func(int, int) ([]string, []string, error) {
 	return func(_, n int) ([]string, []string, error) {
-		return []string{"go", "test", "-tags", "rig", "-count", "1", "-timeout", "60m", "-v", "-run", "^(" + test + ")$", "./internal/rig"},
+		return []string{"go", "test", "-tags", "rig", "-count", "1", "-parallel", "10", "-timeout", "60m", "-v", "-run", "^(" + test + ")$", "./internal/rig"},
 			[]string{fmt.Sprintf("PAWL_RIG_COUNT=%d", n)}, nil
 	}
 }

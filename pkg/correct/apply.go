@@ -36,6 +36,9 @@ func (c *Counter) pass(s Sample, out Outcome) Outcome {
 		}
 		return out
 	}
+	if c.Seen() && s.T > c.T {
+		c.flags |= flagOdd
+	}
 	out.Corrections = []Correction{{Kind: KindInvalid, T: s.T, PrevT: c.T, Prev: c.Raw, Raw: s.V, Out: s.V}}
 	return out
 }
@@ -69,7 +72,9 @@ func (c *Counter) next(cs *Case, p Policy, s Sample) (*Case, Outcome) {
 	}
 	e.step = c.stepTo(s)
 	e.run()
-	return e.cs, e.cs.answer(s, e.log)
+	out := e.cs.answer(s, e.log)
+	out.Marked, out.MarkT = e.zero.set, e.zero.at
+	return e.cs, out
 }
 
 // quiet: nothing is open that a rise could settle.

@@ -34,6 +34,7 @@ type Resets uint8
 const (
 	Fold       Resets = iota // corrected values go on rising through a reset
 	PassResets               // a visible reset goes out as it is; PromQL handles it
+	MarkResets               // every reset goes out as it is, with a 0 before it: see mark.go
 )
 
 // Losses says what becomes of drops that are no full resets.
@@ -119,4 +120,7 @@ type Outcome struct {
 	ST          int64   // start timestamp to forward
 	Drop        bool    // same timestamp, other value: not forwarded
 	Corrections []Correction
+
+	Marked bool  // a 0 goes out before it, with the same series and no start timestamp
+	MarkT  int64 // at this time, ms
 }

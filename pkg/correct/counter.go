@@ -27,7 +27,8 @@ const (
 	flagSeen  = 1 << iota // a sample has been seen
 	flagAway              // a stale marker came after the last sample
 	flagCase              // a Case belongs to this counter
-	knownFlag = flagSeen | flagAway | flagCase
+	flagOdd               // a value that no counter has came after the last sample
+	knownFlag = flagSeen | flagAway | flagCase | flagOdd
 )
 
 const (
@@ -78,7 +79,7 @@ func (c *Counter) move(t int64, v float64) {
 	c.before = c.Raw
 	c.lastMS = uint32(min(uint64(t)-uint64(c.T), math.MaxUint32))
 	c.T, c.Raw = t, v
-	c.flags &^= flagAway
+	c.flags &^= flagAway | flagOdd
 }
 
 // learn adds one step to what steps are like.

@@ -159,6 +159,10 @@ func (e *enactor) lateFold(d *debt, why *findings) {
 		e.beginFree()
 		return
 	}
+	// What it grew by since has been counted already, and would be once more after a 0.
+	if e.p.Resets == MarkResets && e.step.prev == was.value && e.mark(held) {
+		return
+	}
 	cs.fold = fold{t: was.t}
 	e.begin(was.offset+was.top, held)
 	cs.now().folded = true

@@ -10,6 +10,7 @@ type enactor struct {
 	log  []Correction
 
 	justFolded bool // the sample before was a full reset
+	zero       zeroMark
 }
 
 // run takes the sample: what is open is settled first where it can be, then the
@@ -135,6 +136,9 @@ func (e *enactor) foldFrom(offset, top, held float64, kind Kind, told bool) {
 	}
 	if e.p.Resets == PassResets && kind == KindReset {
 		e.beginFree()
+		return
+	}
+	if e.p.Resets == MarkResets && e.mark(held) {
 		return
 	}
 	cs.fold = fold{t: e.step.t, prev: e.step.prevT, top: top, offset: offset, set: kind == KindReset && !told}

@@ -90,6 +90,9 @@ func (h *Histogram) judge(p Policy, t int64, group []histHeld, out []Release) []
 			r.Out = h.again(r.Part, x.s, r.Out) // the same sample had gone out before
 		default:
 			r.Out.V, r.Out.ST = h.cs.parts[x.part].out, h.start(x.s.ST)
+			if e.zeros != nil {
+				r.Out.Marked, r.Out.MarkT = e.zeros[x.part].set, e.zeros[x.part].at
+			}
 		}
 		out = append(out, r)
 	}

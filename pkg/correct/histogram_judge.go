@@ -14,6 +14,7 @@ type histJudge struct {
 	free   bool     // a visible full reset that goes out as it is
 	owes   *verdict // what the change is entered as a debt by, nil if it is final
 	hold   bool     // the policy or the evidence holds what fell
+	zeros  []zeroMark
 }
 
 // histDebt is a drop of the whole that may still be taken back; its parts are by part.
@@ -167,6 +168,9 @@ func (e *histJudge) enact(v verdict) {
 		cs.history.remember(&cs.history.resets)
 		if e.p.Resets == PassResets && e.visible() {
 			e.free, cs.folded = true, false
+			break
+		}
+		if e.p.Resets == MarkResets && e.mark() {
 			break
 		}
 		e.change.fold, cs.folded = true, true

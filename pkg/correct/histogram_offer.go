@@ -107,8 +107,13 @@ func (h *Histogram) pass(p *part, s Sample, out Outcome) Outcome {
 		// The sum of infinite observations is NaN or infinite, and right.
 		if math.Float64bits(s.V) == staleBits && p.c.Seen() && s.T > p.c.T {
 			p.c.flags |= flagAway
+		} else if p.c.Seen() && s.T > p.c.T {
+			p.c.flags |= flagOdd
 		}
 		return out
+	}
+	if p.c.Seen() && s.T > p.c.T {
+		p.c.flags |= flagOdd
 	}
 	out.Corrections = []Correction{{Kind: KindInvalid, T: s.T, PrevT: p.c.T, Prev: p.c.Raw, Raw: s.V, Out: s.V}}
 	return out

@@ -146,7 +146,8 @@ type player struct {
 	log  []correct.Correction
 	drop map[pieceKey]bool
 
-	order map[pieceKey]int // when it went out
+	order map[pieceKey]int   // when it went out
+	zeros map[pieceKey]int64 // when a 0 went out before it, ms; nil: not looked at
 }
 
 func newPlayer(p correct.Policy) *player {
@@ -161,6 +162,9 @@ func (pl *player) went(k pieceKey, o correct.Outcome) {
 	}
 	pl.out[k], pl.st[k] = o.V, o.ST
 	pl.order[k] = len(pl.order)
+	if o.Marked && pl.zeros != nil {
+		pl.zeros[k] = o.MarkT
+	}
 }
 
 func (pl *player) send(x piece) {

@@ -52,7 +52,7 @@ func (j *nativeJudge) reset(kind Kind) {
 	if kind == KindReset {
 		cs.history.remember(&cs.history.resets)
 	}
-	if j.p.Resets == PassResets {
+	if j.p.Resets != Fold {
 		j.pass()
 		return
 	}

@@ -96,7 +96,7 @@ func Long() Plan {
 
 // Sections are the parts of a measurement, by name.
 func Sections() []string {
-	return []string{"cost", "big", "latency", "backlog", "series", "shares", "profile"}
+	return []string{"cost", "big", "start", "latency", "backlog", "series", "shares", "profile"}
 }
 
 // Run measures and returns the report, which is also as far as it got on an error.
@@ -152,6 +152,8 @@ func (b *bencher) section(ctx context.Context, name string) error {
 			err = b.cost(ctx, p)
 		case "big":
 			err = b.big(ctx, p)
+		case "start":
+			err = b.startUp(ctx, p)
 		case "latency":
 			err = b.latency(ctx, p)
 		case "backlog":

@@ -1,0 +1,23 @@
+package relay
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+// Rule (RELIABILITY.md, security): timeouts and bounds of connections are set
+// on both listeners; who is slow or idle is closed within 30 s.
+func TestBothServersAreBounded(t *testing.T) {
+	r := start(t, t.TempDir(), newDiscard(t).URL, "")
+	for name, s := range map[string]*http.Server{"write": r.WriteServer(), "admin": r.AdminServer()} {
+		for what, d := range map[string]time.Duration{"header": s.ReadHeaderTimeout, "body": s.ReadTimeout, "idle": s.IdleTimeout} {
+			if d <= 0 || d > 30*time.Second {
+				t.Errorf("%s listener: %s timeout of %v, want one of at most 30 s", name, what, d)
+			}
+		}
+		if s.WriteTimeout <= 0 || s.MaxHeaderBytes <= 0 || s.ConnState == nil {
+			t.Errorf("%s listener: no bound on answers (%v), headers (%d) or connections (%v)", name, s.WriteTimeout, s.MaxHeaderBytes, s.ConnState == nil)
+		}
+	}
+}

@@ -40,6 +40,12 @@ func (e *histJudge) imputeLate(d *histDebt) {
 		add[i].amount = sum
 		d.parts[i].amount += sum
 	}
+	if i := e.f.sum; i >= 0 && i < len(add) {
+		if count := e.f.prev[len(e.f.prev)-1]; count > 0 {
+			add[i].amount = sum * e.f.seats[i].prev / count // at the usual mean
+			d.parts[i].amount += add[i].amount
+		}
+	}
 	d.amount += sum
 	e.shift(&histDebt{parts: add}, func(o histOwed) float64 { return o.amount })
 }

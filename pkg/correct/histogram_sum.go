@@ -20,13 +20,13 @@ func (e *histJudge) sum(due []float64) {
 		off += s.prev
 		out = s.cur + off
 	case e.change.lose:
-		out = s.due + f.sumStep(e.h, s, due, negative)
+		out = s.due + f.sumStep(e.h, s, due, e.change.imput, negative)
 		off = out - s.cur
 	case s.cur >= s.prev, negative:
 	case e.hold || s.prev-s.cur <= noiseShare*s.prev:
 		out = max(out, s.due)
 	case len(f.chain) > 0:
-		out = s.due + f.sumStep(e.h, s, due, false)
+		out = s.due + f.sumStep(e.h, s, due, nil, false)
 		off = out - s.cur
 		if e.log == nil {
 			e.log = append(e.log, Correction{Kind: KindLoss, Evidence: []Evidence{{Test: "sum", Text: "fell by itself, and there are no negative observations"}}})
@@ -41,8 +41,8 @@ func (e *histJudge) sum(due []float64) {
 	e.settle(f.sum, off, out, out)
 }
 
-// sumStep is what the _sum grew by through a loss.
-func (f *frame) sumStep(h *Histogram, s *seat, due []float64, negative bool) float64 {
+// sumStep is what the _sum grew by through a loss; imput is what was put in for what it hides, nil none.
+func (f *frame) sumStep(h *Histogram, s *seat, due, imput []float64, negative bool) float64 {
 	list := make([]bucket, len(f.chain))
 	below := 0.0
 	for k, i := range f.chain {
@@ -53,6 +53,9 @@ func (f *frame) sumStep(h *Histogram, s *seat, due []float64, negative bool) flo
 		}
 		if k == 0 && p.role == RoleBucket && p.le <= 0 {
 			b.lower = math.Inf(-1)
+		}
+		if imput != nil {
+			b.put = density(imput, k)
 		}
 		below = b.upper
 		list[k] = b

@@ -7,16 +7,17 @@ type bucket struct {
 	lower, upper float64
 	before       float64
 	gone, inc    float64 // what it lost, and what came
+	put          float64 // of what came, what was put in for what a loss hid
 	mean         float64 // of its observations, by means
 }
 
 // sumStep is what a _sum grew by from before to now: what it shows, plus what
-// was lost, within what the buckets allow for what came. negative: there are negative observations.
+// was lost and put in, within what the buckets allow for what came. negative: there are negative observations.
 func sumStep(list []bucket, before, now float64, negative bool) float64 {
 	sure := means(list, before)
 	shown, came, fell, least, most, guess := now-before, 0.0, 0.0, 0.0, 0.0, 0.0
 	for _, b := range list {
-		shown += b.gone * b.mean
+		shown += (b.gone + b.put) * b.mean
 		fell += b.gone
 		if b.inc > 0 {
 			came += b.inc

@@ -22,6 +22,8 @@ type Program struct {
 	url      string        // of its write path
 	upstream *upstream
 	run      int // traces sent so far, so that each has labels of its own
+	batch    int // scrapes in a request
+	odd      int // frames so far whose _count was not +Inf
 }
 
 // programConfig: the bounds on the disk are small, a machine that measures may be nearly full.
@@ -47,7 +49,7 @@ func StartProgram(ctx context.Context, path string) (*Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the relay: %w", err)
 	}
-	p := &Program{dir: dir, done: make(chan struct{})}
+	p := &Program{dir: dir, done: make(chan struct{}), batch: 1}
 	if err := p.start(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the relay: %w", err), p.Close())
 	}

@@ -12,6 +12,7 @@ import (
 // ThroughRow is a line of the table of what went through a running relay, beside the engine alone.
 type ThroughRow struct {
 	Row
+	Odd     int     `json:"odd"`     // frames that are no histogram: not cumulative in value or increase, or _count is not +Inf
 	Engine  float64 `json:"engine"`  // the engine's mean error on the same traces
 	Other   int     `json:"other"`   // samples that came out of the relay otherwise than out of the engine, by more than rounding
 	Samples int     `json:"samples"` // of all these
@@ -26,34 +27,43 @@ func ThroughRelay(ctx context.Context, path string, s Settings) (rows []ThroughR
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	measures := []func(Way) (Row, error){
-		func(w Way) (Row, error) { return Measure(ctx, w, Classes()[0], s) },
-		func(w Way) (Row, error) { return histogramRow(ctx, w, HistClasses()[1], s) },
-		func(w Way) (Row, error) { return MeasureNative(ctx, w, NativeClasses()[0], s) },
-		func(w Way) (Row, error) { return histogramRow(ctx, w, SummaryClasses()[0], s) },
+	counter := func(w Way) (HistRow, error) {
+		row, err := Measure(ctx, w, Classes()[0], s)
+		return HistRow{Row: row}, err
 	}
-	for _, measure := range measures {
+	classic := func(w Way) (HistRow, error) { return MeasureHistogram(ctx, w, HistClasses()[1], s) }
+	native := func(w Way) (HistRow, error) {
+		row, err := MeasureNative(ctx, w, NativeClasses()[0], s)
+		return HistRow{Row: row}, err
+	}
+	summary := func(w Way) (HistRow, error) { return MeasureHistogram(ctx, w, SummaryClasses()[0], s) }
+	for _, c := range []struct {
+		measure func(Way) (HistRow, error)
+		batch   int
+	}{{counter, 1}, {classic, 1}, {native, 1}, {summary, 1}, {classic, catchingUp}} {
+		p.batch, p.odd = c.batch, 0
 		both := &besideEngine{program: p}
-		through, err := measure(both)
+		row, err := c.measure(both)
 		if err != nil {
 			return nil, fmt.Errorf("through the relay: %w", err)
 		}
-		alone, err := measure(Engine{})
+		alone, err := c.measure(Engine{})
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, ThroughRow{Row: through, Engine: alone.Mean.Pawl, Other: both.other, Samples: both.samples})
+		if c.batch > 1 {
+			row.Class += fmt.Sprintf(", %d scrapes a request", c.batch)
+		}
+		through := ThroughRow{Row: row.Row, Odd: p.odd + row.Bent, Engine: alone.Mean.Pawl, Other: both.other, Samples: both.samples}
+		through.Within = row.Within && through.Odd == 0
+		rows = append(rows, through)
 	}
 	return rows, nil
 }
 
-func histogramRow(ctx context.Context, w Way, class HistClass, s Settings) (Row, error) {
-	row, err := MeasureHistogram(ctx, w, class, s)
-	if err == nil && (row.Bent > 0 || row.Ratio > 1) {
-		err = fmt.Errorf("class %q: %d timestamps are not cumulative, the highest ratio is %v", class.Name, row.Bent, row.Ratio)
-	}
-	return row.Row, err
-}
+// catchingUp is how many scrapes a request holds when a small sender catches up
+// after an outage, and so how far apart the parts of a histogram may come.
+const catchingUp = 8
 
 // besideEngine is a Way through the program that counts what the engine alone would have put out otherwise.
 type besideEngine struct {

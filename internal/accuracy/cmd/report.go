@@ -148,9 +148,9 @@ func (r *report) text(out io.Writer, parts bool) error {
 		}
 	}
 	if len(r.Relay) > 0 {
-		fmt.Fprintln(w, "\nthe same seeds through the program, parts spread over four connections\nclass\tPromQL\tengine\trelay\tworst seed\treach\tsteps down\tother than the engine's\t")
+		fmt.Fprintln(w, "\nthe same seeds through the program, parts spread over four connections\nclass\tPromQL\tengine\trelay\tworst seed\treach\tsteps down\tno histogram\tother than the engine's\t")
 		for _, x := range r.Relay {
-			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%d\t%d of %d\t%s\n", x.Class, x.Mean.PromQL, x.Engine, x.Mean.Pawl, x.Worst, x.Reach, x.Mean.Steps, x.Other, x.Samples, beyond(x.Within))
+			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%d\t%d\t%d of %d\t%s\n", x.Class, x.Mean.PromQL, x.Engine, x.Mean.Pawl, x.Worst, x.Reach, x.Mean.Steps, x.Odd, x.Other, x.Samples, beyond(x.Within))
 		}
 	}
 	return w.Flush()

@@ -75,12 +75,13 @@ func (w Word) spans(c *Counter) bool {
 	return c.ST == 0 && c.T >= w.T && prev < w.T && (w.Start == 0 || w.Start > prev)
 }
 
-// about reports whether w can say anything about c: what has moved on no longer knows what it was.
-func (w Word) about(c *Counter) bool { return c.Seen() && c.T <= w.T }
+// about reports whether w can say anything about c: what has moved on no longer
+// knows what it was, and the target says nothing of what has hardly been seen.
+func (w Word) about(c *Counter) bool { return c.Seen() && c.T <= w.T && (c.n > 0 || w.Start != 0) }
 
 // hides: the last step of c, in which nothing fell, may be a restart that did not show.
 func (w Word) hides(c *Counter, prev, raw float64) bool {
-	return prev > 0 && raw >= prev && (w.Start != 0 || fits(c.pace(), raw, float64(c.lastMS)/1000))
+	return prev > 0 && raw >= prev && (w.Start != 0 || c.n >= clipAfter && fits(c.pace(), raw, float64(c.lastMS)/1000))
 }
 
 // Tell keeps w for the next sample. What comes back is to be kept with c, as by Apply.
@@ -194,4 +195,71 @@ func (h *Histogram) heed(p Policy, t int64) []Correction {
 	e.owes = nil // its very next timestamp is no evidence against what others saw
 	e.commit()
 	return e.corrections(i)
+}
+
+// Vote is what a counter shows about whether its source started again between two timestamps.
+type Vote uint8
+
+const (
+	VoteNone  Vote = iota // it would look the same either way
+	VoteStood             // it had to fall, and has not
+	VoteFell              // it fell to what it can have counted since
+)
+
+// Vote looks at the step from prev to t (ms), or, when t has not come yet, at what would have to come.
+func (c *Counter) Vote(prev, t int64) Vote {
+	dt := elapsed(prev, t)
+	switch last := c.T - int64(c.lastMS); {
+	case !c.Seen():
+		return VoteNone
+	case c.T == t && last == prev && c.hadToFall(c.before, dt):
+		if p := c.pace(); c.Raw < c.before && c.Raw <= spikeReach*(p.rate*dt+p.unit) {
+			return VoteFell
+		}
+		return VoteStood
+	case c.T == prev && c.hadToFall(c.Raw, dt):
+		return VoteStood
+	}
+	return VoteNone
+}
+
+// hadToFall: no counter of this pace is at v within dt seconds of its start.
+func (c *Counter) hadToFall(v, dt float64) bool {
+	p := c.pace()
+	return p.known && !fits(p, v, dt)
+}
+
+// Step is the last step, from prev to t (ms).
+func (c *Counter) Step() (prev, t int64) { return c.T - int64(c.lastMS), c.T }
+
+// Vote is that of the total.
+func (h *Histogram) Vote(prev, t int64) Vote {
+	if i := h.Total(); i >= 0 {
+		return h.parts[i].c.Vote(prev, t)
+	}
+	return VoteNone
+}
+
+// Step is the last step of the total.
+func (h *Histogram) Step() (prev, t int64) {
+	if i := h.Total(); i >= 0 {
+		return h.parts[i].c.Step()
+	}
+	return 0, 0
+}
+
+// Note keeps in c a value v, seen at t (ms), of a gauge that says when something
+// started, and reports whether it moved, and from which value. What came back to the value before
+// is told by several processes in turn: that is no move.
+func (c *Counter) Note(t int64, v float64) (from float64, moved bool) {
+	switch {
+	case !c.Seen():
+		*c = Counter{T: t, Raw: v, flags: flagSeen}
+		return 0, false
+	case v == c.Raw || t <= c.T:
+		return 0, false
+	}
+	from, moved = c.Raw, v > c.Raw && v != c.before
+	c.T, c.before, c.Raw = t, c.Raw, v
+	return from, moved
 }

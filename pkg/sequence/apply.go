@@ -42,12 +42,15 @@ func (w *writer) apply(r *Request) (after uint64) {
 			if known {
 				l = look(b, i)
 			}
-			w.decide(b, i, s, l)
+			w.decide(b, i, id, s, l)
 		}
 		if sr.H1 > sr.H0 && s.flags&isGauge == 0 {
 			w.applyNative(b, i, id, s, e)
 		}
 		if s.flags&isCounter == 0 {
+			if s.flags&isSign != 0 {
+				w.sign(b, i, id, s)
+			}
 			continue
 		}
 		if s.flags&isPart != 0 {
@@ -102,17 +105,23 @@ func (w *writer) meet(b *rewrite.Batch, i int) (id uint32, l labelsOf) {
 }
 
 // decide settles whether a series is a counter, by all that is known now.
-func (w *writer) decide(b *rewrite.Batch, i int, s *series, l labelsOf) {
+func (w *writer) decide(b *rewrite.Batch, i int, id uint32, s *series, l labelsOf) {
 	d := w.class.decideSeen(b, i, l)
 	s.gen, s.told, s.policy = w.class.gen, b.Series[i].Type, d.policy
-	s.flags &^= isCounter | isGauge
+	s.flags &^= isCounter | isGauge | isSign
 	if d.gauge {
 		s.flags |= isGauge
 	}
+	switch {
+	case d.counter:
+		s.flags |= isCounter
+	case d.sign:
+		s.flags |= isSign
+	}
+	w.belong(b, i, id, s)
 	if !d.counter {
 		return
 	}
-	s.flags |= isCounter
 	if d.part && s.flags&(isPart|isTroubled) == 0 {
 		w.join(s, d, partsKey(b.Tenant, s.key, l, d.base))
 	}
@@ -142,6 +151,9 @@ func (w *writer) correct(b *rewrite.Batch, i, j int, id uint32, s *series, c *co
 		counts = &tr.counts
 	}
 	w.outcome(b, i, j, sample, out, counts)
+	if len(out.Corrections) > 0 {
+		w.fell(id, c)
+	}
 }
 
 // outcome does with a sample of the batch at hand what was decided.

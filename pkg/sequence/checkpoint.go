@@ -49,6 +49,7 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 	w.encodeSeries(d)
 	w.encodeGroups(d)
 	w.encodeNatives(d)
+	w.encodeTargets(d)
 	for k, v := range w.labels {
 		d.put(store.PrefixLabels, appendKey(nil, k), v)
 	}
@@ -224,12 +225,17 @@ func (w *writer) load() error {
 	// Series without a state (gauges) are known by their labels alone; they
 	// count as seen now, so that they too are forgotten some day.
 	now := uint32(w.clock / 1000)
-	err = w.state.Load([]byte{store.PrefixLabels}, func(key, _ []byte) error {
+	members := loading{ts: w.targets, places: map[string]uint32{}}
+	err = w.state.Load([]byte{store.PrefixLabels}, func(key, value []byte) error {
 		k, err := storedKey(key)
 		if err != nil {
 			return err
 		}
-		w.table.series.at(w.table.add(k)).seen = now
+		id := w.table.add(k)
+		w.table.series.at(id).seen = now
+		if err := members.series(id, value); err != nil {
+			return fmt.Errorf("labels of series %x: %w", key[1:], err)
+		}
 		return nil
 	})
 	if err != nil {
@@ -253,6 +259,10 @@ func (w *writer) load() error {
 		return err
 	}
 	if err := w.loadGroups(); err != nil {
+		return err
+	}
+	members.settle(w)
+	if err := w.loadTargets(); err != nil {
 		return err
 	}
 	if err := w.loadElections(); err != nil {

@@ -112,6 +112,7 @@ type decision struct {
 	source  string // rule, metadata, name, none
 
 	gauge bool // said to be one, by a rule or by metadata
+	sign  bool // by its name it says when something started
 
 	part bool // of a histogram, or of a summary
 	role correct.Role
@@ -175,6 +176,8 @@ func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l labelsOf
 	d.gauge = !d.counter && (d.source == "rule" || d.source == "metadata" && c.saysGauge(tenant, told, l.name))
 	if d.counter {
 		c.place(tenant, told, l, &d)
+	} else if _, suffix := split(l.name); suffix == "_created" || string(l.name) == startMetric {
+		d.sign = true
 	}
 	return d
 }

@@ -59,5 +59,6 @@ func (w *writer) forget(id uint32) {
 	delete(w.natives.all, id)
 	delete(w.labels, s.key)
 	w.gone = append(w.gone, s.key)
+	w.targets.leave(id)
 	w.table.forget(id)
 }

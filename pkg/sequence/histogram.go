@@ -185,6 +185,7 @@ func (w *writer) judge(g *group) {
 	if !g.histogram.Waiting() {
 		g.deadline = 0 // it leaves the list of the waiting when its turn comes
 	}
+	w.groupFell(g)
 }
 
 // release sends what one verdict sets free on its way.

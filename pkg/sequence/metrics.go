@@ -21,6 +21,7 @@ type metrics struct {
 	clusters                     prometheus.Gauge
 	corrections                  [kindSlots]prometheus.Counter
 	falseIncrease                prometheus.Counter
+	targetRestarts               prometheus.Counter
 	series                       prometheus.Gauge
 	checkpoints                  prometheus.Counter
 	lastCheckpoint               prometheus.Gauge
@@ -53,6 +54,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Pairs of replicas of which one is elected."}),
 		falseIncrease: f.NewCounter(prometheus.CounterOpts{Name: "pawl_false_increase_total",
 			Help: "Sum of the increase that PromQL would have shown over the raw samples and that never happened."}),
+		targetRestarts: f.NewCounter(prometheus.CounterOpts{Name: "pawl_target_restarts_total",
+			Help: "Restarts of whole targets that their series' falls gave away; replays after a start included."}),
 		series: f.NewGauge(prometheus.GaugeOpts{Name: "pawl_series",
 			Help: "Series known, counters or not."}),
 		checkpoints: f.NewCounter(prometheus.CounterOpts{Name: "pawl_checkpoints_total",

@@ -102,7 +102,7 @@ func (w *writer) describe(infos []SeriesInfo) {
 			w.describeNative(in, n)
 			continue
 		}
-		if s.counter == 0 {
+		if s.counter == 0 || s.flags&isSign != 0 {
 			continue
 		}
 		if s.flags&isPart != 0 {

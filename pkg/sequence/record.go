@@ -63,6 +63,18 @@ func (r *stateReader) skip(n int) {
 	r.b = r.b[n:]
 }
 
+// bytes reads what stands behind its length.
+func (r *stateReader) bytes() []byte {
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.b, r.short = nil, true
+		return nil
+	}
+	x := r.b[:n]
+	r.b = r.b[n:]
+	return x
+}
+
 // counts reads what appendCounts wrote, by this release or an older one.
 func (r *stateReader) counts(into *[kindSlots]uint32) error {
 	kinds := r.uvarint()

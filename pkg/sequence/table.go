@@ -29,6 +29,7 @@ const (
 	isFree                       // forgotten; the place is to be used again
 	isGauge                      // said to be a gauge: its native histograms pass
 	isPart                       // is part of a histogram: counter is the place of its group + 1
+	isSign                       // no counter: says when something started, see target.go
 )
 
 // trouble is what only a counter that misbehaved has.

@@ -22,6 +22,7 @@ const (
 	PrefixFamily     = 'f'
 	PrefixMeta       = 'm'
 	PrefixElection   = 'e' // tenant, a zero byte, cluster
+	PrefixTarget     = 't' // 16 bytes of the key that a target's series share
 )
 
 // markerKey is written into Badger at a checkpoint's version after all its keys, with the very bytes of the head.

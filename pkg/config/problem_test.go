@@ -57,7 +57,7 @@ storage: 5
   rules:
     - match: a
       type: summary
-      resets: mark
+      resets: marks
       losses: never
     - match: b
       resets: drop
@@ -70,9 +70,9 @@ journal:
 `, []string{
 			`relay.yml:4: correct.mode: "watch" is not one of: correct, observe`,
 			`relay.yml:7: correct.rules[0].type: "summary" is not one of: counter, gauge, auto`,
-			"relay.yml:8: correct.rules[0].resets: mark is not in this release; write fold or pass",
+			`relay.yml:8: correct.rules[0].resets: "marks" is not one of: fold, pass, mark`,
 			`relay.yml:9: correct.rules[0].losses: "never" is not one of: auto, restore, hold`,
-			`relay.yml:11: correct.rules[1].resets: "drop" is not one of: fold, pass`,
+			`relay.yml:11: correct.rules[1].resets: "drop" is not one of: fold, pass, mark`,
 			`relay.yml:14: ha.replica_label: "c" is the cluster label, too`,
 			"relay.yml:15: ha.failover_timeout: 10ms is outside of 1s to 1d",
 			`relay.yml:17: journal.sync: "sometimes" is neither "always" nor an interval`,

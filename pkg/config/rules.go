@@ -19,7 +19,7 @@ const (
 
 	ResetsFold = "fold" // corrected values go on rising through restarts
 	ResetsPass = "pass" // restarts stay visible, as PromQL sees them
-	ResetsMark = "mark" // a 0 goes out before a restart; not in this release
+	ResetsMark = "mark" // restarts go out as they are, each with a 0 before it
 
 	LossesAuto    = "auto"    // decide by the evidence whether a drop comes back
 	LossesRestore = "restore" // every partial drop is a loss: what was gone is put back
@@ -51,7 +51,7 @@ type Rule struct {
 	Match string `yaml:"match"`
 	// Type: counter | gauge | auto. Default auto.
 	Type string `yaml:"type"`
-	// Resets: fold | pass. Default fold.
+	// Resets: fold | pass | mark. Default fold.
 	Resets string `yaml:"resets"`
 	// Losses: auto | restore | hold. Default auto.
 	Losses string `yaml:"losses"`
@@ -100,11 +100,7 @@ func (c *Correct) validate(p *problems, at string) {
 func (r *Rule) validate(p *problems, at string) {
 	r.matchers(p, at+".match")
 	p.oneOf(at+".type", r.Type, TypeCounter, TypeGauge, TypeAuto)
-	if r.Resets == ResetsMark {
-		p.at(at+".resets", "mark is not in this release; write fold or pass")
-	} else {
-		p.oneOf(at+".resets", r.Resets, ResetsFold, ResetsPass)
-	}
+	p.oneOf(at+".resets", r.Resets, ResetsFold, ResetsPass, ResetsMark)
 	p.oneOf(at+".losses", r.Losses, LossesAuto, LossesRestore, LossesHold)
 	switch r.Wrap {
 	case 0, 32, 53, 64:

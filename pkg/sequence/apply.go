@@ -170,6 +170,10 @@ func (w *writer) outcome(b *rewrite.Batch, i, j int, sample correct.Sample, out 
 		if !sameBits(out.V, sample.V) {
 			w.metrics.changed.Inc()
 		}
+		if out.Marked {
+			b.InsertZero(j, out.MarkT)
+			w.metrics.zeros.Inc()
+		}
 	}
 	if len(out.Corrections) > 0 {
 		w.record(b.Tenant, b.Labels(i), out.Corrections, counts)

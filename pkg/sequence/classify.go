@@ -93,8 +93,11 @@ func (c *classifier) adopt(cfg config.Correct) {
 
 func policyOf(r config.Rule) correct.Policy {
 	p := correct.Policy{Impute: r.Impute, Wrap: uint8(r.Wrap)}
-	if r.Resets == "pass" {
+	switch r.Resets {
+	case config.ResetsPass:
 		p.Resets = correct.PassResets
+	case config.ResetsMark:
+		p.Resets = correct.MarkResets
 	}
 	switch r.Losses {
 	case "restore":

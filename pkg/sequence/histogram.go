@@ -47,6 +47,8 @@ type late struct {
 	key    rewrite.Key
 	id     identity
 	sample correct.Sample
+	marked bool  // a 0 goes out before it
+	markT  int64 // at this time, ms
 }
 
 // wait is a histogram's place among those that wait.
@@ -210,7 +212,10 @@ func (w *writer) release(g *group) {
 		if !sameBits(r.Out.V, r.S.V) {
 			w.metrics.changed.Inc()
 		}
-		w.late = append(w.late, late{key, id, correct.Sample{T: r.S.T, V: r.Out.V, ST: r.Out.ST}})
+		if r.Out.Marked {
+			w.metrics.zeros.Inc()
+		}
+		w.late = append(w.late, late{key, id, correct.Sample{T: r.S.T, V: r.Out.V, ST: r.Out.ST}, r.Out.Marked, r.Out.MarkT})
 	}
 }
 
@@ -319,10 +324,12 @@ func lateBatch(tenant string, ls []late) *rewrite.Batch {
 	symbols := writev2.NewSymbolTable()
 	req := &writev2.Request{}
 	for _, l := range ls {
-		req.Timeseries = append(req.Timeseries, writev2.TimeSeries{
-			LabelsRefs: symbols.SymbolizeLabels(l.id.Labels, nil),
-			Samples:    []writev2.Sample{{Value: l.sample.V, Timestamp: l.sample.T, StartTimestamp: l.sample.ST}},
-		})
+		ts := writev2.TimeSeries{LabelsRefs: symbols.SymbolizeLabels(l.id.Labels, nil)}
+		if l.marked {
+			ts.Samples = append(ts.Samples, writev2.Sample{Timestamp: l.markT})
+		}
+		ts.Samples = append(ts.Samples, writev2.Sample{Value: l.sample.V, Timestamp: l.sample.T, StartTimestamp: l.sample.ST})
+		req.Timeseries = append(req.Timeseries, ts)
 	}
 	req.Symbols = symbols.Symbols()
 	msg, err := req.Marshal()

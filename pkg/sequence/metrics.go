@@ -16,7 +16,7 @@ type metrics struct {
 	readBack                     prometheus.Counter
 	samples, changed, dropped    prometheus.Counter
 	held                         prometheus.Counter
-	deduplicated                 prometheus.Counter
+	deduplicated, zeros          prometheus.Counter
 	electionChanges              prometheus.Counter
 	clusters                     prometheus.Gauge
 	corrections                  [kindSlots]prometheus.Counter
@@ -48,6 +48,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Samples that waited for other parts of their histogram and went out after the rest of their request."}),
 		deduplicated: f.NewCounter(prometheus.CounterOpts{Name: "pawl_ha_deduplicated_samples_total",
 			Help: "Samples and native histograms not forwarded because the elected replica of their pair sends them as well; replays after a start included."}),
+		zeros: f.NewCounter(prometheus.CounterOpts{Name: "pawl_reset_zeros_total",
+			Help: "Samples of value 0 that were put in before a reset (resets: mark); replays after a start included."}),
 		electionChanges: f.NewCounter(prometheus.CounterOpts{Name: "pawl_ha_elected_replica_changes_total",
 			Help: "Failovers: another replica of a pair was elected. Replays after a start included."}),
 		clusters: f.NewGauge(prometheus.GaugeOpts{Name: "pawl_ha_clusters",

@@ -197,7 +197,7 @@ func (d *dumper) seriesLine(in sequence.SeriesInfo) {
 	switch {
 	case in.Native:
 		l.Kind = "native"
-	case in.Counter:
+	case in.Counter, in.Known: // the metadata that said so may not have come again
 		l.Kind = "counter"
 	}
 	if in.Known {

@@ -24,6 +24,7 @@ type options struct {
 	parts bool
 	json  string // file to write; "-": to standard output in place of the text
 	relay string // path of the program
+	some  int    // seeds that go through it
 	plots string // directory
 }
 
@@ -49,6 +50,7 @@ func parse() (o options, err error) {
 	flag.BoolVar(&o.parts, "parts", false, "print every setting of a class, too")
 	flag.StringVar(&o.json, "json", "", "file for the tables as JSON; -: standard output, in place of the text")
 	flag.StringVar(&o.relay, "relay", "", "path of the relay, to send one class of each kind through it")
+	flag.IntVar(&o.some, "relay-seeds", 4, "how many of the seeds go through the relay, at most")
 	flag.StringVar(&o.plots, "plots", "", "directory for a plot of each class")
 	class := flag.String("class", "", "only classes that match this regular expression")
 	flag.Parse()

@@ -32,7 +32,7 @@ func plots() []plot {
 		{class: "crash loops", trace: 1, minutes: 30},
 		{class: "crash loops, start timestamps", trace: 1, minutes: 30},
 		{class: "stale reads, HA flips", trace: 5, minutes: 10},
-		{class: "float jitter", trace: 4, minutes: 10},
+		{class: "float jitter", trace: 4, minutes: 6},
 		{class: "healthy counters, odd floats", minutes: 10},
 
 		{class: "lost increments at a crash, histogram", trace: 2, minutes: 12},
@@ -169,19 +169,19 @@ func (p plot) chart(v views) chart {
 	return c
 }
 
-// firstFault is the first decrease after ten minutes, when the pace is known, or the sample at that time.
+// firstFault is the sample before the first decrease after ten minutes, when the pace is known, or the one at that time.
 func firstFault(raw []Point) Point {
 	const after = 10
-	last, at := math.NaN(), Point{T: epochMS + after*60_000}
+	last := Point{T: epochMS + after*60_000, V: math.NaN()}
 	for _, x := range raw {
-		if x.V < last && minute(x.T) > after {
-			return x
-		}
-		if !math.IsNaN(x.V) {
-			last = x.V
+		switch {
+		case x.V < last.V && minute(x.T) > after:
+			return last
+		case !math.IsNaN(x.V):
+			last = x
 		}
 	}
-	return at
+	return Point{T: epochMS + after*60_000}
 }
 
 func minute(t int64) float64 { return float64(t-epochMS) / 60_000 }

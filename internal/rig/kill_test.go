@@ -20,7 +20,9 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	figures := map[string]float64{}
 	for done := 0; done < kills; done += killsPerRun {
 		n := min(killsPerRun, kills-done)
-		r := newRun(t, seed+uint64(done), runOptions{})
+		// Rare checkpoints make for long replays, frequent ones for kills within them.
+		every := []time.Duration{20 * time.Millisecond, 300 * time.Millisecond, 2 * time.Second}[(seed+uint64(done)/killsPerRun)%3]
+		r := newRun(t, seed+uint64(done), runOptions{relay: relayOptions{checkpoint: every}})
 		r.killAtRandom(n, figures)
 		r.finish()
 		requests, samples, retries, _ := r.sent()

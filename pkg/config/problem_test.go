@@ -201,7 +201,9 @@ func TestSettingsWithoutEffectAreTold(t *testing.T) {
       max_backoff: 1m
       retry_on_http_429: false
       sample_age_limit: 1h
+ha: {}
 correct:
+  mode: observe
   join_wait: 10s
   rules:
     - {match: a, type: gauge, wrap: 32}
@@ -214,7 +216,7 @@ correct:
 		"remote_write[0].queue_config.min_shards", "remote_write[0].queue_config.max_samples_per_send",
 		"remote_write[0].queue_config.batch_send_deadline", "remote_write[0].queue_config.sample_age_limit", "remote_write[0].name",
 		"remote_write[0].round_robin_dns", "remote_write[0].send_exemplars", "remote_write[0].send_native_histograms",
-		"remote_write[0].metadata_config", "remote_write[0].failed_request_logging", "correct.rules[0]", "correct.rules[2]",
+		"remote_write[0].metadata_config", "remote_write[0].failed_request_logging", "ha", "correct.rules[0]", "correct.rules[2]",
 	} {
 		if len(got) == 0 || !strings.HasPrefix(got[0], key+": ") {
 			t.Fatalf("next is %s, got %q", key, got)

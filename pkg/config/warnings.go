@@ -14,6 +14,9 @@ func (c *Config) Warnings() []string {
 	for i, rw := range c.RemoteWrite {
 		lines = append(lines, upstreamWarnings(rw, fmt.Sprintf("remote_write[%d]", i))...)
 	}
+	if c.HA != nil && c.Correct.Mode == ModeObserve {
+		lines = append(lines, "ha: has no effect with correct.mode observe: everything goes out as it came, whoever sent it")
+	}
 	return append(lines, c.Correct.warnings()...)
 }
 

@@ -102,8 +102,9 @@ type Series struct {
 	LastTimestamp time.Time         `json:"lastTimestamp,omitzero"`
 	LastRaw       Float             `json:"lastRaw"`
 	LastCorrected Float             `json:"lastCorrected"`
-	Offset        Float             `json:"offset"`      // corrected less raw
-	Corrections   map[string]int    `json:"corrections"` // by kind; kinds with none are left out
+	Offset        Float             `json:"offset"`       // corrected less raw
+	Corrections   map[string]int    `json:"corrections"`  // by kind; kinds with none are left out
+	Interleaving  bool              `json:"interleaving"` // several sources seem to answer for it in turn
 }
 
 // CorrectionQuery selects corrections.

@@ -223,6 +223,9 @@ func (h *Histogram) negative() bool {
 	return h.sum != 0 && h.parts[h.sum-1].c.Raw < 0
 }
 
+// Interleaved reports whether several sources seem to answer for the histogram.
+func (h *Histogram) Interleaved() bool { return h.cs != nil && h.cs.history.Interleaved() }
+
 // Last is what is remembered of a part: its last sample, what went out for it
 // (or would, if it is virtual), and the offset of the samples to come.
 func (h *Histogram) Last(i int) (t int64, raw, out, offset float64, seen bool) {

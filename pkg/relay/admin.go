@@ -79,7 +79,7 @@ func seriesOf(s sequence.SeriesInfo) api.Series {
 	case s.Counter:
 		typ = "counter"
 	}
-	out := api.Series{Labels: s.Labels.Map(), Tenant: s.Tenant, Type: typ, TypeSource: s.Source, Corrections: s.Counts}
+	out := api.Series{Labels: s.Labels.Map(), Tenant: s.Tenant, Type: typ, TypeSource: s.Source, Corrections: s.Counts, Interleaving: s.Interleaved}
 	if s.Known {
 		out.LastTimestamp = time.UnixMilli(s.T).UTC()
 		out.LastRaw, out.LastCorrected, out.Offset = api.Float(s.Raw), api.Float(s.Out), api.Float(s.Offset)

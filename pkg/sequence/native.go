@@ -144,5 +144,6 @@ func decodeNative(b []byte) (*native, error) {
 func (w *writer) describeNative(in *SeriesInfo, n *native) {
 	if in.T, in.Raw, in.Out, in.Known = n.histogram.Last(); in.Known {
 		in.Offset, in.Counts = in.Out-in.Raw, countsByKind(&n.counts)
+		in.Interleaved = n.histogram.Interleaved()
 	}
 }

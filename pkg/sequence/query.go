@@ -47,6 +47,8 @@ type SeriesInfo struct {
 	Offset    float64
 	Counts    map[string]int // corrections by kind
 	LastSeenS int64          // journal time, s
+
+	Interleaved bool // several sources seem to answer for it in turn
 }
 
 // Series calls fn for the series that match, in the order of their keys, from
@@ -117,6 +119,7 @@ func (w *writer) describe(infos []SeriesInfo) {
 			continue
 		}
 		in.Offset, in.Out = tr.rest.Offset(), c.Out(tr.rest)
+		in.Interleaved = tr.rest.Interleaved() || w.targets.several(id, c.T)
 		in.Counts = countsByKind(&tr.counts)
 	}
 }
@@ -126,6 +129,7 @@ func (w *writer) describePart(in *SeriesInfo, s *series) {
 	var t int64
 	if t, in.Raw, in.Out, in.Offset, in.Known = g.histogram.Last(int(s.part)); in.Known {
 		in.T, in.Counts = t, countsByKind(&g.counts)
+		in.Interleaved = g.histogram.Interleaved()
 	}
 }
 

@@ -171,6 +171,12 @@ func (ts *targets) drop(place uint32) {
 	ts.gone = append(ts.gone, tg.key)
 }
 
+// several tells whether several processes answered for a series' target shortly before t (ms).
+func (ts *targets) several(id uint32, t int64) bool {
+	tg := ts.target(id)
+	return tg != nil && tg.start.several > t
+}
+
 // compact drops members that were forgotten.
 func (ts *targets) compact(tg *target) {
 	if tg.stale == 0 {

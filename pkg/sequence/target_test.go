@@ -200,3 +200,22 @@ func TestATargetsTotalsDoNotDependOnCutsAndOrder(t *testing.T) {
 		}
 	}
 }
+
+// A counter that dips and comes back more than once is shown as told by several sources in turn.
+func TestInterleavingSourcesAreShown(t *testing.T) {
+	p := newPairWorld(t, rewrite.V1)
+	for k := range 60 {
+		v := float64(1000 + 50*k)
+		if k > 30 && k%6 == 0 {
+			v -= 120 // the other source is behind
+		}
+		p.send(haT0+int64(k)*15_000, one(haT0+int64(k)*15_000, v, "__name__", "x_total"), one(haT0+int64(k)*15_000, float64(k), "__name__", "y_total"))
+	}
+	for name, want := range map[string]bool{"x_total": true, "y_total": false} {
+		ls := labels.FromStrings("__name__", name)
+		infos := []SeriesInfo{{Key: rewrite.KeyOf("team", ls), Tenant: "team", Labels: ls}}
+		if p.w.describe(infos); infos[0].Interleaved != want || !infos[0].Known {
+			t.Errorf("%s: %+v, want interleaved %v", name, infos[0], want)
+		}
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/prometheus/prometheus/model/histogram"
+
 	"pawl/pkg/correct"
 
 	"pgregory.net/rapid"
@@ -237,4 +239,42 @@ func TestAHistogramOfWhichAPartIsGoneIsFolded(t *testing.T) {
 	s.st = s.at - 7000
 	s.scrape(2, 2, 2, 1, 81)
 	s.want(32, 22, 12, 6, 86)
+}
+
+// A native histogram needs no 0: its hint says what its buckets do not show, on that sample alone.
+func TestNativeResetsAreMarkedByTheirHint(t *testing.T) {
+	r := nativeCounting(t, marking, 1000, 10, 30)
+	r.next(flat(6, 0, 2)).want(flat(6, 0, 2), correct.KindReset)
+	if r.chg {
+		t.Error("a reset that every reader sees was changed")
+	}
+	r = &nativeRun{t: t, p: marking, at: 1_000_000, st: 900_000}
+	for i := range 10 {
+		r.next(flat(float64(i), 0, float64(i)))
+	}
+	before := r.out.Copy()
+	r.st = r.at + 4000
+	r.next(flat(9, 0, 12)).want(flat(9, 0, 12), correct.KindHiddenReset)
+	if r.out.CounterResetHint != histogram.CounterReset || !r.out.DetectReset(before) || r.oST != r.st {
+		t.Errorf("hint %v, start timestamp %d", r.out.CounterResetHint, r.oST)
+	}
+	if r.next(flat(10, 0, 13)).want(flat(10, 0, 13)); r.chg {
+		t.Error("the sample after the reset was changed")
+	}
+}
+
+// State saved and read back in the middle changes nothing: a 0 that must not go before a stale marker either.
+func TestMarkedStateIsKept(t *testing.T) {
+	for _, v := range []float64{math.Float64frombits(staleMarker), math.NaN()} {
+		r := counting(t, marking, 1000, 10, 30)
+		r.next(v)
+		b := r.c.Append(nil, r.cs)
+		var err error
+		if r.cs, err = r.c.Decode(b); err != nil {
+			t.Fatal(err)
+		}
+		if o := r.next(6); !o.Marked || o.MarkT != r.at-1 || o.V != 6 {
+			t.Errorf("after %v: %+v", v, o)
+		}
+	}
 }

@@ -229,3 +229,18 @@ func flatten(prefix string, v any) map[string]any {
 	}
 	return out
 }
+
+// A hole in the relay is worth less where it cannot write or gain anything.
+func TestTheRelaysContainerCannotWriteItsRootNorGainRights(t *testing.T) {
+	for name, s := range compose(t).Services {
+		if s.Build == nil {
+			continue
+		}
+		if !s.ReadOnly || len(s.CapDrop) != 1 || s.CapDrop[0] != "ALL" || len(s.SecurityOpt) != 1 || s.SecurityOpt[0] != "no-new-privileges:true" || s.Privileged {
+			t.Errorf("%s: read_only %v, cap_drop %v, security_opt %v, privileged %v", name, s.ReadOnly, s.CapDrop, s.SecurityOpt, s.Privileged)
+		}
+	}
+	if d := string(read(t, "Dockerfile")); !strings.Contains(d, "FROM scratch AS relay") {
+		t.Error("the relay's image has more in it than the relay")
+	}
+}

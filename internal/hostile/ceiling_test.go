@@ -2,7 +2,6 @@ package hostile
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -224,12 +223,12 @@ func newRequest(r *relay, body []byte) *http.Request {
 	return req
 }
 
-// bombs are bodies of some kilobytes that decompress to 60 MB, or say so.
+// bombs are bodies that decompress to 60 MB, or say so (0x80 0x80 0x80 0x1e).
 func bombs() [][]byte {
 	return [][]byte{
 		snappy.Encode(nil, bytes.Repeat([]byte{0x0a, 0}, 30<<20)),
-		append(binary.AppendUvarint(nil, 60<<20), make([]byte, 4<<10)...),
-		append(binary.AppendUvarint(nil, 60<<20), make([]byte, 3<<20)...),
+		append([]byte{0x80, 0x80, 0x80, 0x1e}, make([]byte, 4<<10)...),
+		append([]byte{0x80, 0x80, 0x80, 0x1e}, make([]byte, 3<<20)...),
 		snappy.Encode(nil, bytes.Repeat([]byte{0x7b}, 60<<20)),
 	}
 }

@@ -21,29 +21,35 @@ import (
 var torture = flag.Int("torture", 1, "multiplies how long the overload lasts")
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code := m.Run()
-	if bin := binaryPath(); bin.dir != "" {
-		_ = os.RemoveAll(bin.dir)
+	dir, err := os.MkdirTemp("", "pawl-hostile")
+	if err != nil {
+		panic(err)
 	}
+	binary.path = filepath.Join(dir, "relay")
+	code := m.Run()
+	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
 
-type built struct{ dir, path, err string }
+// binary is the relay, built once a run by the first test that needs it.
+var binary struct {
+	once sync.Once
+	path string
+	err  error
+}
 
-// binaryPath is where the relay was built for this run of the tests.
-var binaryPath = sync.OnceValue(func() built {
-	dir, err := os.MkdirTemp("", "pawl-hostile")
-	if err != nil {
-		return built{err: err.Error()}
+func relayBinary(t *testing.T) string {
+	t.Helper()
+	binary.once.Do(func() {
+		if out, err := exec.Command("go", "build", "-o", binary.path, "pawl/cmd/relay").CombinedOutput(); err != nil {
+			binary.err = fmt.Errorf("%w\n%s", err, out)
+		}
+	})
+	if binary.err != nil {
+		t.Fatal("build the relay: ", binary.err)
 	}
-	path := filepath.Join(dir, "relay")
-	out, err := exec.Command("go", "build", "-o", path, "pawl/cmd/relay").CombinedOutput()
-	if err != nil {
-		return built{dir: dir, err: fmt.Sprintf("%v\n%s", err, out)}
-	}
-	return built{dir: dir, path: path}
-})
+	return binary.path
+}
 
 // relay is the binary at work.
 type relay struct {
@@ -75,11 +81,7 @@ func (l *lockedBuffer) String() string {
 // command is the binary with the storage in dir; both listeners are on free ports.
 func command(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
-	bin := binaryPath()
-	if bin.err != "" {
-		t.Fatal("build the relay: ", bin.err)
-	}
-	cmd := exec.Command(bin.path, append([]string{"--storage.path=" + filepath.Join(dir, "data"),
+	cmd := exec.Command(relayBinary(t), append([]string{"--storage.path=" + filepath.Join(dir, "data"),
 		"--web.listen-address=127.0.0.1:0", "--admin.listen-address=127.0.0.1:0"}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd

@@ -18,7 +18,7 @@ import (
 // timestamp, and those that are too small to fall do not show it. What the
 // others show is told to them (correct.Word), and so is what a series'
 // own `_created` says. A word takes effect with the sample after the one that it is about, so no value
-// depends on which of the two came first; see docs/decisions/0012.
+// depends on which of the two came first; see docs/decisions/0014.
 //
 // Nothing here is looked at by a healthy sample: a target is found from a fall.
 

@@ -62,9 +62,9 @@ func TestBrokenCounterComesOutRight(t *testing.T) {
 func TestKilledRelayGivesTheSameResult(t *testing.T) {
 	t.Parallel()
 	script := story()
-	// Scenes at which the relay is killed: while the pace is learned, while the node is
-	// away, as the loss is seen, twice in the run after it, at the restart, near the end.
-	kills := []int{12, 30, 50, 55, 70, 80, 107, 125}
+	// Scenes at which the relay is killed, twenty: while the pace is learned, while the node is
+	// away, as the loss is seen, in the run after it, at the restart, near the end.
+	kills := []int{8, 12, 18, 24, 30, 36, 42, 46, 50, 55, 62, 70, 76, 80, 88, 96, 103, 107, 116, 125}
 	for _, p := range []path{paths[0], paths[1]} {
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()

@@ -16,11 +16,15 @@ func (w *writer) apply(r *Request) (after uint64) {
 	now := uint32(w.clock / 1000)
 	w.class.learn(b.Tenant, b.Metadata)
 	w.pairs.begin(b)
+	members := b.Members()
 	var l labelsOf // of the last series that is new
 	for i := range b.Series {
-		e, ok := w.admit(b, i)
-		if !ok {
-			continue
+		var e *election
+		if members > 0 {
+			var ok bool
+			if e, ok = w.admit(b, i); !ok {
+				continue
+			}
 		}
 		sr := &b.Series[i]
 		id, known := w.table.follow(sr.Key)

@@ -98,6 +98,9 @@ func (b *Batch) DropSeries(i int) {
 	b.cut = true
 }
 
+// Dropped reports whether series i was left out by DropSeries.
+func (b *Batch) Dropped(i int) bool { return b.Series[i].flags&dropped != 0 }
+
 // without is the key of the series less one label, given by the hashes of its name and value: key() backwards,
 // the label's share taken off the sum, and forwards again.
 func (k Key) without(tenant, name, value uint64) Key {

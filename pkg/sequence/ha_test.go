@@ -203,6 +203,37 @@ func keyed(t testing.TB, name string, want map[string]float64) string {
 	return name
 }
 
+// Parts that were let go before a sibling made their histogram suspicious are taken back: those of the
+// elected replica, though the other one's stand beside them, of the same timestamp.
+func TestRecalledPartsAreTheElectedReplicas(t *testing.T) {
+	both(t, func(t *testing.T, v rewrite.Version) {
+		p := newPairWorld(t, v)
+		send := func(k int64, low, inf float64) {
+			var all []prompb.TimeSeries
+			for _, x := range []struct {
+				le string
+				v  float64
+			}{{"1", low}, {"+Inf", inf}} {
+				for _, replica := range []string{"a", "b"} {
+					all = append(all, one(haT0+k*15_000, x.v, "__name__", "h_bucket", "le", x.le, "cluster", "c", "__replica__", replica))
+				}
+			}
+			p.send(haT0+k*15_000, all...)
+		}
+		for k := range int64(20) {
+			send(k, 100+float64(k), 1000+10*float64(k))
+		}
+		send(20, 120, 4) // le=1 has grown, +Inf is smaller: what came first is taken back
+		p.send(haT0+400_000, one(haT0, 1, "__name__", "late"))
+		for _, le := range []string{"1", "+Inf"} {
+			got := p.out[`{__name__="h_bucket", cluster="c", le="`+le+`"}`]
+			if len(got) != 21 {
+				t.Errorf("le=%s: %d samples went out, want 21", le, len(got))
+			}
+		}
+	})
+}
+
 // What a replica that was elected has not sent yet is of a time that the one before has told: it is left out.
 func TestWhatThePreviousReplicaToldIsNotToldAgain(t *testing.T) {
 	both(t, func(t *testing.T, v rewrite.Version) {

@@ -157,6 +157,9 @@ func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample c
 func (w *writer) recall(b *rewrite.Batch, i int, gid uint32) {
 	g := w.groups.all[gid]
 	for i--; i >= 0; i-- {
+		if b.Dropped(i) {
+			continue // the same part, as a replica that is not elected saw it
+		}
 		id, ok := w.table.find(b.Series[i].Key)
 		if !ok {
 			return

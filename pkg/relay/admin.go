@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"pawl/api"
-	"pawl/pkg/rewrite"
 	"pawl/pkg/sequence"
 )
 
@@ -47,24 +46,23 @@ func (a admin) Status(ctx context.Context) (api.Status, error) {
 }
 
 func (a admin) Series(ctx context.Context, q api.SeriesQuery) (found []api.Series, next string, err error) {
-	var after *rewrite.Key
+	var from *uint32
 	if q.After != "" {
-		k, err := sequence.ParseKey(q.After)
+		place, err := strconv.ParseUint(q.After, 10, 32)
 		if err != nil {
-			return nil, "", api.BadData(fmt.Errorf("after: %w", err))
+			return nil, "", api.BadData(fmt.Errorf("after: %q is not a cursor of this relay", q.After))
 		}
-		after = &k
+		first := uint32(place)
+		from = &first
 	}
 	match := func(tenant string, ls labels.Labels) bool {
 		return (q.Tenant == nil || *q.Tenant == tenant) && matchesAny(q.Matchers, ls)
 	}
-	var last rewrite.Key
-	err = a.r.sequence.Series(ctx, match, after, func(s sequence.SeriesInfo) bool {
+	err = a.r.sequence.Series(ctx, match, from, func(s sequence.SeriesInfo) bool {
 		if len(found) == q.Limit {
-			next = sequence.FormatKey(last)
+			next = strconv.FormatUint(uint64(s.Place), 10)
 			return false
 		}
-		last = s.Key
 		found = append(found, seriesOf(s))
 		return true
 	})

@@ -33,6 +33,7 @@ func (w *writer) apply(r *Request) (after uint64) {
 			w.table.met(id)
 			after = max(after, w.forgotten)
 		}
+		w.touch(id)
 		s := w.table.series.at(id)
 		if known && int64(now-s.seen)*1000 > w.forgetMS && s.seen != 0 {
 			w.outlived(id, s)
@@ -61,7 +62,6 @@ func (w *writer) apply(r *Request) (after uint64) {
 			w.applyPart(b, i, s, e)
 			continue
 		}
-		w.table.touch(id, s)
 		c := w.table.counterOf(s)
 		if turn && c.Seen() {
 			w.takeOver(b, i, id, s, c, e)
@@ -85,9 +85,7 @@ func (w *writer) apply(r *Request) (after uint64) {
 func (w *writer) applyPart(b *rewrite.Batch, i int, s *series, e *election) {
 	gid := s.counter - 1
 	g := w.groups.all[gid]
-	if !g.dirty {
-		w.groups.touch(gid)
-	}
+	w.touchGroup(gid)
 	for j := b.Series[i].S0; j < b.Series[i].S1; j++ {
 		sample := correct.Sample{T: b.Samples[j].T, V: b.Samples[j].V, ST: b.Samples[j].ST}
 		if e != nil && !g.turn.passes(e, g.histogram.Newest, sample) {
@@ -102,10 +100,12 @@ func (w *writer) applyPart(b *rewrite.Batch, i int, s *series, e *election) {
 
 // meet makes the acquaintance of a series. Its labels are walked once: each of them is 20 ns.
 func (w *writer) meet(b *rewrite.Batch, i int) (id uint32, l labelsOf) {
-	k := b.Series[i].Key
-	w.labels[k] = w.slab.put(func(dst []byte) []byte { return appendIdentity(dst, b, i, &l) })
+	id = w.table.vacant()
+	w.table.pages.reach(id >> pageBits)
+	w.touch(id)
+	w.labels.meet(id, b, i, &l)
 	w.class.noticeSeen(b.Tenant, l)
-	return w.table.add(k), l
+	return w.table.add(b.Series[i].Key), l
 }
 
 // decide settles whether a series is a counter, by all that is known now.
@@ -127,7 +127,7 @@ func (w *writer) decide(b *rewrite.Batch, i int, id uint32, s *series, l labelsO
 		return
 	}
 	if d.part && s.flags&(isPart|isTroubled) == 0 {
-		w.join(s, d, partsKey(b.Tenant, s.key, l, d.base))
+		w.join(id, s, d, partsKey(b.Tenant, s.key, l, d.base))
 	}
 }
 

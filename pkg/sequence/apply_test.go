@@ -17,7 +17,7 @@ func BenchmarkMeet(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		w.table, w.groups, w.natives = newTable(), newGroups(), newNatives()
-		clear(w.labels)
+		w.labels = newIdentities()
 		b.StartTimer()
 		w.apply(r)
 	}

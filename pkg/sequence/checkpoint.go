@@ -4,12 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"pawl/internal/killpoint"
-	"pawl/pkg/rewrite"
 	"pawl/pkg/store"
 )
 
@@ -22,22 +21,35 @@ const (
 // keepCorrections bounds the corrections log, in entries: about 1 GB on disk.
 const keepCorrections = 1_000_000
 
-// draft is the checkpoint under way: what the writer knew after record seq.
-type draft struct {
-	seq     uint64
-	puts    []pair
-	deletes [][]byte
-	labels  map[rewrite.Key][]byte // identities in it
-	history []Entry
-	gone    []rewrite.Key
+// When the next checkpoint begins. What one costs grows with the series that
+// changed, what a crash costs with the journal that has to be replayed.
+const (
+	// costShare: the next checkpoint begins no earlier than this many times after what the last one took.
+	costShare = 20
+	// longestInterval bounds that.
+	longestInterval = 10 * time.Minute
+	// replaySamples: no more are replayed after a crash, while requests are accepted already: some 20 s.
+	replaySamples = 30_000_000
+	// freshBytes: so much is kept of new series' labels, compressed, before a checkpoint takes them off.
+	freshBytes = 16 << 20
+)
+
+// dueNow tells whether it is time for the next checkpoint.
+func (w *writer) dueNow() bool {
+	if w.draft != nil {
+		return false
+	}
+	if w.labels.bytes > freshBytes || w.samples > replaySamples {
+		return true
+	}
+	return time.Since(w.lastBegan) >= min(max(w.every, costShare*w.lastBusy), max(w.every, longestInterval))
 }
 
-type pair struct{ key, value []byte }
-
-// beginCheckpoint copies what changed since the last draft and has it written
-// beside the writer. One at a time; and after a crash not before the replay
-// has passed the journal's old end, because a draft that the crash tore may
-// have left keys behind which only the replay is sure to write again.
+// beginCheckpoint makes the state after the last record the next checkpoint:
+// it marks what has changed since the last draft, to be copied bit by bit, and
+// has it written beside the writer. One at a time; and after a crash not before
+// the replay has passed the journal's old end, because what was sent upstream
+// before the crash must come out of the replay the same.
 func (w *writer) beginCheckpoint(ctx context.Context) {
 	last := w.next - 1
 	good, _ := w.state.Good()
@@ -45,98 +57,79 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 		return
 	}
 	w.purge()
-	d := &draft{seq: last, labels: w.labels, history: w.history, gone: w.gone}
-	w.encodeSeries(d)
-	w.encodeGroups(d)
-	w.encodeNatives(d)
-	w.encodeTargets(d)
-	for k, v := range w.labels {
-		d.put(store.PrefixLabels, appendKey(nil, k), v)
-	}
-	for _, e := range w.history {
-		d.put(store.PrefixCorrection, e.Place.append(nil), e.encode())
+	d := &draft{
+		seq: last, began: time.Now(), labels: w.labels, history: w.history, families: map[string]family{}, more: make(chan struct{}, 1),
+		dueSeries: w.table.pages.fall(), dueGroups: w.groups.pages.fall(), dueNatives: w.natives.dirty,
+		trim: w.kept + len(w.history) - keepCorrections,
 	}
 	for name := range w.class.changed {
-		v, err := json.Marshal(w.class.families[name])
-		if err != nil {
-			panic("BUG: a family does not marshal: " + err.Error())
-		}
-		d.put(store.PrefixFamily, []byte(name), v)
+		d.families[name] = w.class.families[name]
 	}
+	d.put(store.PrefixMeta, []byte(metaRules), w.rules)
+	d.put(store.PrefixMeta, []byte(metaClock), binary.BigEndian.AppendUint64(nil, uint64(w.clock)))
+	for _, id := range d.dueNatives {
+		if n := w.natives.all[id]; n != nil {
+			n.mark = pageDue
+		} else {
+			d.meta = append(d.meta, sheet{key: placeKey(store.PrefixNative, id)}) // forgotten
+		}
+	}
+	w.encodeTargets(d)
 	w.encodeElections(
 		func(key string, value []byte) { d.put(store.PrefixElection, []byte(key), value) },
 		func(key string) { d.delete(store.PrefixElection, []byte(key)) })
-	d.put(store.PrefixMeta, []byte(metaRules), w.rules)
-	d.put(store.PrefixMeta, []byte(metaClock), binary.BigEndian.AppendUint64(nil, uint64(w.clock)))
-	for _, k := range w.gone {
-		if _, back := w.table.find(k); !back {
-			d.delete(store.PrefixSeries, appendKey(nil, k))
-			d.delete(store.PrefixNative, appendKey(nil, k))
-			d.delete(store.PrefixLabels, appendKey(nil, k))
-		}
-	}
-	w.trimHistory(d)
+	w.kept += len(w.history)
+	w.labels, w.history, w.natives.dirty = newIdentities(), nil, nil
 	clear(w.class.changed)
-	w.labels, w.history, w.gone = map[rewrite.Key][]byte{}, nil, nil
-	w.draft = d
+	w.draft, w.lastBegan, w.samples = d, d.began, 0
 	go func() { w.checkpointed <- w.write(ctx, d) }()
 }
 
-func (d *draft) put(prefix byte, key, value []byte) {
-	d.puts = append(d.puts, pair{append([]byte{prefix}, key...), value})
+// endCheckpoint notes that the draft is good now.
+func (w *writer) endCheckpoint() {
+	w.lastGood, w.lastBusy = time.Now(), w.draft.busy
+	w.kept -= w.draft.trimmed
+	w.draft = nil
+	w.metrics.checkpoints.Inc()
+	w.metrics.lastCheckpoint.SetToCurrentTime()
 }
 
-func (d *draft) delete(prefix byte, key []byte) {
-	d.deletes = append(d.deletes, append([]byte{prefix}, key...))
-}
+// flushBytes is how much of a draft is written at once: enough that a synced
+// write is worth it, little enough that a request's sync does not wait long.
+const flushBytes = 1 << 20
 
-// encodeSeries copies the state of the series that changed.
-func (w *writer) encodeSeries(d *draft) {
-	d.puts = slices.Grow(d.puts, len(w.table.dirty))
-	for _, id := range w.table.dirty {
-		s := w.table.series.at(id)
-		if s.flags&isFree != 0 {
-			s.flags &^= isDirty
-			continue
-		}
-		s.flags &^= isDirty
-		if s.counter == 0 || s.flags&isPart != 0 {
-			continue
-		}
-		d.put(store.PrefixSeries, appendKey(nil, s.key), w.encodeState(id, s))
-	}
-	w.table.dirty = w.table.dirty[:0]
-}
-
-// write puts the draft on disk, waits until the upstream has everything
-// before it, and declares it good; then the journal behind it can go.
+// write puts the draft on disk as it is copied, waits until the upstream has
+// everything before it, and declares it good; then the journal behind it can go.
 func (w *writer) write(ctx context.Context, d *draft) error {
 	killpoint.At(killpoint.CheckpointBegin)
-	if w.room(ctx, d.bytes()) != nil {
-		return nil // stopping
-	}
-	began := time.Now()
 	version := w.state.Begin(d.seq)
-	for _, p := range d.puts {
-		version.Put(p.key, p.value)
+	defer version.Abandon()
+	err := w.writeRest(ctx, d, version)
+	var sheets []sheet
+	for err == nil {
+		if sheets, err = d.take(ctx, sheets); err != nil || len(sheets) == 0 {
+			break
+		}
+		err = w.writeSheets(ctx, d, version, sheets)
 	}
-	for _, k := range d.deletes {
-		version.Delete(k)
+	if err == nil {
+		err = w.flush(ctx, d, version, version.Write)
 	}
-	if err := version.Write(); err != nil {
-		return err
+	if err == nil {
+		w.metrics.checkpointWrite.Observe(time.Since(d.began).Seconds())
+		killpoint.At(killpoint.CheckpointFlush)
+		err = w.mark.Wait(ctx, d.seq)
 	}
-	w.metrics.checkpointWrite.Observe(time.Since(began).Seconds())
-	killpoint.At(killpoint.CheckpointFlush)
-	err := w.mark.Wait(ctx, d.seq)
 	if err == nil {
 		err = w.room(ctx, 0)
 	}
-	if err != nil {
-		version.Abandon()
+	if errors.Is(err, context.Canceled) {
 		return nil // stopping; the next start replays from the last good one
 	}
-	if err := version.Declare(); err != nil {
+	if err == nil {
+		err = version.Declare()
+	}
+	if err != nil {
 		return err
 	}
 	killpoint.At(killpoint.CheckpointGood)
@@ -146,17 +139,108 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 	return nil
 }
 
-// endCheckpoint notes that the draft is good now.
-func (w *writer) endCheckpoint() {
-	w.lastGood = time.Now()
-	w.metrics.checkpoints.Inc()
-	w.metrics.lastCheckpoint.SetToCurrentTime()
+// flush writes what has gathered, once the disk has room for it.
+func (w *writer) flush(ctx context.Context, d *draft, version *store.Draft, write func() error) error {
+	if err := w.room(ctx, int64(version.Pending())); err != nil {
+		return err
+	}
+	began := time.Now()
+	err := write()
+	d.busy += time.Since(began)
+	return err
 }
 
-// purge forgets series that were not seen for correct.forget_after, and the
-// oldest entries of the corrections log. A series that comes back after that
-// long starts anew whether it was purged or not (see outlived), so when this
-// happens to run changes no value.
+// writeRest writes what is in no page.
+func (w *writer) writeRest(ctx context.Context, d *draft, version *store.Draft) error {
+	for _, s := range d.meta {
+		putSheet(version, s)
+	}
+	for name, f := range d.families {
+		v, err := json.Marshal(f)
+		if err != nil {
+			panic("BUG: a family does not marshal: " + err.Error())
+		}
+		version.Put(append([]byte{store.PrefixFamily}, name...), v)
+	}
+	w.trimHistory(d, version)
+	for _, e := range d.history {
+		version.Put(e.Place.append([]byte{store.PrefixCorrection}), e.encode())
+		if version.Pending() > flushBytes {
+			if err := w.flush(ctx, d, version, version.Flush); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeSheets writes pages as they were copied.
+func (w *writer) writeSheets(ctx context.Context, d *draft, version *store.Draft, sheets []sheet) error {
+	began := time.Now()
+	for _, s := range sheets {
+		if s.key != nil {
+			s.records = append([]byte(nil), s.records...) // the buffer is used again before the draft is over
+			putSheet(version, s)
+		} else if err := w.putPage(d, version, s); err != nil {
+			return err
+		}
+		if version.Pending() > flushBytes {
+			d.busy += time.Since(began)
+			if err := w.flush(ctx, d, version, version.Flush); err != nil {
+				return err
+			}
+			began = time.Now()
+		}
+	}
+	d.busy += time.Since(began)
+	return nil
+}
+
+// putSheet puts a key of its own.
+func putSheet(version *store.Draft, s sheet) {
+	if len(s.records) == 0 {
+		version.Delete(s.key)
+		return
+	}
+	version.Put(s.key, s.records)
+}
+
+// putPage puts a page, and its labels where they changed.
+func (w *writer) putPage(d *draft, version *store.Draft, s sheet) error {
+	bits := uint32(pageBits)
+	if s.prefix == store.PrefixHistogram {
+		bits = groupPageBits
+	}
+	if err := w.pieces.put(version, s.prefix, s.page<<bits, s.records); err != nil || !s.named {
+		return err
+	}
+	var keys keysOf
+	err := eachPaged(s.records, func(slot uint32, record []byte) error {
+		keys[slot].key, keys[slot].taken = decodeKey(record), true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	found, missing, err := identitiesOf(w.state, s.page, &keys, d.labels.pages[s.page])
+	if err == nil && missing > 0 {
+		err = errUnnamed
+	}
+	if err != nil {
+		return fmt.Errorf("write the labels of series %d to %d: %w", s.page<<pageBits, s.page<<pageBits+pageLen-1, err)
+	}
+	var records []byte
+	for slot, record := range found {
+		if record != nil {
+			records = appendPaged(records, uint32(slot), record)
+		}
+	}
+	return w.pieces.put(version, store.PrefixLabels, s.page<<bits, records)
+}
+
+// purge forgets series that were not seen for correct.forget_after. A series
+// that comes back after that long starts anew whether it was purged or not (see
+// outlived), so when this happens to run changes no value.
 func (w *writer) purge() {
 	deadline := w.clock/1000 - w.forgetMS/1000 - 1
 	if deadline <= 0 {
@@ -173,100 +257,16 @@ func (w *writer) purge() {
 
 // trimHistory deletes the oldest corrections over keepCorrections. What it
 // cannot read now it deletes with a later checkpoint.
-func (w *writer) trimHistory(d *draft) {
-	w.kept += len(d.history)
-	over := w.kept - keepCorrections
-	if over <= 0 {
+func (w *writer) trimHistory(d *draft, version *store.Draft) {
+	if d.trim <= 0 {
 		return
 	}
 	err := w.state.Scan([]byte{store.PrefixCorrection}, nil, false, func(key, _ []byte) (bool, error) {
-		d.deletes = append(d.deletes, append([]byte(nil), key...))
-		w.kept--
-		over--
-		return over > 0, nil
+		version.Delete(append([]byte(nil), key...))
+		d.trimmed++
+		return d.trimmed < d.trim, nil
 	})
 	if err != nil {
 		w.log.Warn("cannot trim the corrections log; it is tried again with the next checkpoint", "err", err)
 	}
-}
-
-// load reads the last good checkpoint.
-func (w *writer) load() error {
-	err := w.state.Load([]byte{store.PrefixMeta}, func(key, value []byte) error {
-		switch string(key[1:]) {
-		case metaRules:
-			return w.adopt(value)
-		case metaClock:
-			if len(value) != 8 {
-				return fmt.Errorf("journal time of %d bytes, want 8", len(value))
-			}
-			w.clock = int64(binary.BigEndian.Uint64(value))
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	err = w.state.Load([]byte{store.PrefixFamily}, func(key, value []byte) error {
-		var f family
-		if err := json.Unmarshal(value, &f); err != nil {
-			return fmt.Errorf("metric family %q: %w", key[1:], err)
-		}
-		w.class.families[string(key[1:])] = f
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	err = w.state.Load([]byte{store.PrefixCorrection}, func(_, _ []byte) error { w.kept++; return nil })
-	if err != nil {
-		return err
-	}
-	// Series without a state (gauges) are known by their labels alone; they
-	// count as seen now, so that they too are forgotten some day.
-	now := uint32(w.clock / 1000)
-	members := loading{ts: w.targets, places: map[string]uint32{}}
-	err = w.state.Load([]byte{store.PrefixLabels}, func(key, value []byte) error {
-		k, err := storedKey(key)
-		if err != nil {
-			return err
-		}
-		id := w.table.add(k)
-		w.table.series.at(id).seen = now
-		if err := members.series(id, value); err != nil {
-			return fmt.Errorf("labels of series %x: %w", key[1:], err)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	err = w.state.Load([]byte{store.PrefixSeries}, func(key, value []byte) error {
-		k, err := storedKey(key)
-		if err != nil {
-			return err
-		}
-		id, ok := w.table.find(k)
-		if !ok {
-			return fmt.Errorf("series %x has a state and no labels", key[1:])
-		}
-		if err := w.decodeState(value, id, w.table.series.at(id)); err != nil {
-			return fmt.Errorf("series %x: %w", key[1:], err)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := w.loadGroups(); err != nil {
-		return err
-	}
-	members.settle(w)
-	if err := w.loadTargets(); err != nil {
-		return err
-	}
-	if err := w.loadElections(); err != nil {
-		return err
-	}
-	return w.loadNatives()
 }

@@ -6,7 +6,7 @@ import "pawl/pkg/correct"
 // than correct.forget_after.
 func (w *writer) outlived(id uint32, s *series) {
 	if w.natives.all[id] != nil {
-		w.natives.renew(id)
+		w.renew(id)
 	}
 	if s.flags&isPart != 0 {
 		w.dissolve(s.counter - 1)
@@ -28,12 +28,11 @@ func (w *writer) startAnew() {
 		}
 	}
 	for id := range w.table.troubles {
-		s := w.table.series.at(id)
-		w.outlived(id, s)
-		w.table.touch(id, s)
+		w.touch(id)
+		w.outlived(id, w.table.series.at(id))
 	}
 	for id := range w.natives.all {
-		w.natives.renew(id)
+		w.renew(id)
 	}
 }
 
@@ -53,12 +52,15 @@ func (w *writer) forgetAll(payload []byte) {
 // forgotten starts anew as a whole.
 func (w *writer) forget(id uint32) {
 	s := w.table.series.at(id)
+	w.touch(id)
+	w.labels.page(id >> pageBits)
 	if s.flags&isPart != 0 {
 		w.dissolve(s.counter - 1)
 	}
-	delete(w.natives.all, id)
-	delete(w.labels, s.key)
-	w.gone = append(w.gone, s.key)
+	if n := w.natives.all[id]; n != nil {
+		w.touchNative(id, n)
+		delete(w.natives.all, id)
+	}
 	w.targets.leave(id)
 	w.table.forget(id)
 }

@@ -431,6 +431,7 @@ func (p *pairWorld) restart() {
 		}
 	}
 	w.beginCheckpoint(context.Background())
+	w.copySome(1 << 30)
 	if err := <-w.checkpointed; err != nil {
 		p.t.Fatal(err)
 	}

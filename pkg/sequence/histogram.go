@@ -16,12 +16,11 @@ import (
 // group is one classic histogram, or one summary's _count and _sum: series
 // that are judged as one.
 type group struct {
-	histogram *correct.Histogram
-	key       rewrite.Key   // of the labels that its parts share
-	members   []rewrite.Key // by part
-	counts    [kindSlots]uint32
+	histogram correct.Histogram
+	key       rewrite.Key        // of the labels that its parts share
+	members   []uint32           // places of the series, by part
+	counts    *[kindSlots]uint32 // nil: none
 	policy    uint16
-	dirty     bool
 	turn      turn
 	deadline  int64 // journal time, ms, until which it waits for missing parts; 0: it does not wait
 }
@@ -31,8 +30,7 @@ type groups struct {
 	all   []*group // nil: free
 	byKey map[rewrite.Key]uint32
 	spare []uint32
-	dirty []uint32
-	gone  []rewrite.Key // dissolved since the last draft
+	pages pages
 
 	waiting []wait       // in the order of their deadlines; those that changed since are passed over
 	waits   atomic.Int64 // their number, for whoever writes the ticks
@@ -44,7 +42,7 @@ func newGroups() *groups { return &groups{byKey: map[rewrite.Key]uint32{}} }
 // late is a sample that was held until its histogram was judged, and whose
 // own batch has gone meanwhile.
 type late struct {
-	key    rewrite.Key
+	place  uint32
 	id     identity
 	sample correct.Sample
 	marked bool  // a 0 goes out before it
@@ -81,21 +79,22 @@ func partsKey(tenant string, k rewrite.Key, l labelsOf, base string) rewrite.Key
 
 // join makes a series a part of its histogram. A counter that was corrected
 // on its own already stays alone: its offset is not the histogram's.
-func (w *writer) join(s *series, d decision, key rewrite.Key) {
+func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 	if s.flags&isPart != 0 || s.flags&isTroubled != 0 {
 		return
 	}
 	gs := w.groups
 	gid, known := gs.byKey[key]
 	if !known {
-		g := &group{histogram: &correct.Histogram{}, key: key, policy: d.policy}
 		if n := len(gs.spare); n > 0 {
 			gid, gs.spare = gs.spare[n-1], gs.spare[:n-1]
-			gs.all[gid] = g
 		} else {
-			gid = uint32(len(gs.all))
-			gs.all = append(gs.all, g)
+			gid = gs.grow()
 		}
+	}
+	w.touchGroup(gid)
+	if !known {
+		gs.all[gid] = &group{key: key, policy: d.policy}
 		gs.byKey[key] = gid
 	}
 	g := gs.all[gid]
@@ -103,17 +102,31 @@ func (w *writer) join(s *series, d decision, key rewrite.Key) {
 	if part < 0 {
 		return // more parts than a histogram can have: corrected alone
 	}
-	for len(g.members) <= part {
-		g.members = append(g.members, rewrite.Key{})
-	}
-	if other := g.members[part]; other != (rewrite.Key{}) && other != s.key {
+	if part < len(g.members) && g.members[part] != id {
 		return // le="1" and le="1.0" side by side: the second is corrected alone
 	}
-	g.members[part] = s.key
+	if part == len(g.members) { // they come one by one
+		g.members = append(g.members, id)
+	}
 	w.table.freeCounter(s)
 	s.counter, s.part = gid+1, uint16(part)
 	s.flags |= isPart
-	gs.touch(gid)
+}
+
+// grow makes a free place.
+func (gs *groups) grow() uint32 {
+	gs.all = append(gs.all, nil)
+	gid := uint32(len(gs.all) - 1)
+	gs.pages.reach(gid >> groupPageBits)
+	return gid
+}
+
+// tally is where its corrections are counted.
+func (g *group) tally() *[kindSlots]uint32 {
+	if g.counts == nil {
+		g.counts = new([kindSlots]uint32)
+	}
+	return g.counts
 }
 
 // await gives a group until the deadline to get its parts together.
@@ -123,18 +136,11 @@ func (gs *groups) await(gid uint32, deadline int64) {
 	gs.waits.Store(int64(len(gs.waiting)))
 }
 
-func (gs *groups) touch(gid uint32) {
-	if g := gs.all[gid]; !g.dirty {
-		g.dirty = true
-		gs.dirty = append(gs.dirty, gid)
-	}
-}
-
 // offer is the way of a part's sample that is not plainly healthy.
 func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample correct.Sample) {
 	out, held := g.histogram.Offer(int(s.part), w.class.policies[g.policy], sample, inBatch(j))
 	if !held {
-		w.outcome(b, i, j, sample, out, &g.counts)
+		w.outcome(b, i, j, sample, out, g.tally())
 		return
 	}
 	gid := s.counter - 1
@@ -197,14 +203,14 @@ func (w *writer) judge(g *group) {
 func (w *writer) release(g *group) {
 	g.histogram.TakenOver(g.turn.first)
 	for _, r := range g.histogram.Decide(w.class.policies[g.policy]) {
-		key := g.members[r.Part]
+		place := g.members[r.Part]
 		if r.Tag != lateTag {
 			j := int(r.Tag - 1)
-			w.outcome(w.batch, w.seriesOf(w.batch, j), j, r.S, r.Out, &g.counts)
+			w.outcome(w.batch, w.seriesOf(w.batch, j), j, r.S, r.Out, g.tally())
 			continue
 		}
-		id := w.identityOf(key)
-		w.record(id.Tenant, id.Labels, r.Out.Corrections, &g.counts)
+		id := w.identityOf(place)
+		w.record(id.Tenant, id.Labels, r.Out.Corrections, g.tally())
 		if w.observe {
 			continue // it went out with its own request
 		}
@@ -218,7 +224,7 @@ func (w *writer) release(g *group) {
 		if r.Out.Marked {
 			w.metrics.zeros.Inc()
 		}
-		w.late = append(w.late, late{key, id, correct.Sample{T: r.S.T, V: r.Out.V, ST: r.Out.ST}, r.Out.Marked, r.Out.MarkT})
+		w.late = append(w.late, late{place, id, correct.Sample{T: r.S.T, V: r.Out.V, ST: r.Out.ST}, r.Out.Marked, r.Out.MarkT})
 	}
 }
 
@@ -263,8 +269,8 @@ func (w *writer) overdue() {
 		if g == nil || g.deadline != next.deadline {
 			continue
 		}
+		w.touchGroup(next.gid)
 		w.judge(g)
-		gs.touch(next.gid)
 		if g.histogram.Waiting() {
 			gs.await(next.gid, w.clock+w.joinMS)
 		}
@@ -276,21 +282,19 @@ func (w *writer) overdue() {
 // decided about anew with their next samples.
 func (w *writer) dissolve(gid uint32) {
 	gs := w.groups
+	w.touchGroup(gid)
 	g := gs.all[gid]
 	for g.histogram.Waiting() {
 		w.judge(g)
 	}
-	for _, key := range g.members {
-		if id, ok := w.table.find(key); ok {
-			s := w.table.series.at(id)
-			s.counter, s.part, s.gen = 0, 0, 0
-			s.flags &^= isPart
-		}
+	for _, place := range g.members {
+		s := w.table.series.at(place)
+		s.counter, s.part, s.gen = 0, 0, 0
+		s.flags &^= isPart
 	}
 	gs.all[gid] = nil
 	gs.spare = append(gs.spare, gid)
 	delete(gs.byKey, g.key)
-	gs.gone = append(gs.gone, g.key)
 }
 
 // takeLate makes requests of the samples that are late, one a tenant, and
@@ -306,8 +310,8 @@ func (w *writer) takeLate(seq uint64) (batches []*rewrite.Batch, after uint64) {
 			tenants = append(tenants, l.id.Tenant)
 		}
 		byTenant[l.id.Tenant] = append(byTenant[l.id.Tenant], l)
-		if place, ok := w.table.find(l.key); ok {
-			s := w.table.series.at(place)
+		if w.table.has(l.place) {
+			s := w.table.series.at(l.place)
 			if s.last != seq {
 				after = max(after, s.last)
 			}

@@ -57,22 +57,3 @@ func decodeIdentity(b []byte) (id identity, err error) {
 	id.Labels = sb.Labels()
 	return id, err
 }
-
-// slab hands out pieces of large blocks: a million small values are then a few
-// objects to the collector.
-type slab struct{ free []byte }
-
-// slabBlock is the size of a block, in bytes.
-const slabBlock = 256 << 10
-
-// put keeps what write appends.
-func (s *slab) put(write func(dst []byte) []byte) []byte {
-	if cap(s.free) < 1<<10 {
-		s.free = make([]byte, 0, slabBlock)
-	}
-	v := write(s.free[:0])
-	if cap(v) == cap(s.free) {
-		s.free = s.free[len(v):len(v):cap(s.free)]
-	}
-	return v[:len(v):len(v)]
-}

@@ -8,15 +8,14 @@ import (
 
 	"pawl/pkg/correct"
 	"pawl/pkg/rewrite"
-	"pawl/pkg/store"
 )
 
 // native is what is known of one series of native histograms.
 type native struct {
 	histogram correct.Native
 	counts    [kindSlots]uint32
-	since     int64 // election.since of who sent its last sample, 0 none
-	dirty     bool
+	since     int64    // election.since of who sent its last sample, 0 none
+	mark      pageMark // it is a page of its own
 }
 
 // natives are all of them, by the place of their series. A native histogram is
@@ -37,10 +36,7 @@ func (w *writer) applyNative(b *rewrite.Batch, i int, id uint32, s *series, e *e
 		n = &native{}
 		ns.all[id] = n
 	}
-	if !n.dirty {
-		n.dirty = true
-		ns.dirty = append(ns.dirty, id)
-	}
+	w.touchNative(id, n)
 	for j := b.Series[i].H0; j < b.Series[i].H1; j++ {
 		h := &b.Histograms[j]
 		another := e != nil && n.since != e.since
@@ -78,46 +74,18 @@ func (w *writer) applyNative(b *rewrite.Batch, i int, id uint32, s *series, e *e
 }
 
 // renew forgets what was known of a native histogram, on disk too.
-func (ns *natives) renew(id uint32) {
-	ns.all[id] = &native{dirty: true}
-	ns.dirty = append(ns.dirty, id)
+func (w *writer) renew(id uint32) {
+	w.touchNative(id, w.natives.all[id])
+	w.natives.all[id] = &native{mark: pageDirty}
 }
 
 // nativeVersion is the first byte of a native histogram's record: then counts
 // of corrections, the election of who sent its last sample (ms, zigzag), and pkg/correct's own record.
 const nativeVersion = 2
 
-func (w *writer) encodeNatives(d *draft) {
-	ns := w.natives
-	for _, id := range ns.dirty {
-		n := ns.all[id]
-		if n == nil || !n.dirty {
-			continue
-		}
-		n.dirty = false
-		b := binary.AppendVarint(appendCounts([]byte{nativeVersion}, &n.counts), n.since)
-		d.put(store.PrefixNative, appendKey(nil, w.table.series.at(id).key), n.histogram.Append(b))
-	}
-	ns.dirty = ns.dirty[:0]
-}
-
-func (w *writer) loadNatives() error {
-	return w.state.Load([]byte{store.PrefixNative}, func(key, value []byte) error {
-		k, err := storedKey(key)
-		if err != nil {
-			return err
-		}
-		id, ok := w.table.find(k)
-		if !ok {
-			return fmt.Errorf("native histogram %x has a state and no labels", key[1:])
-		}
-		n, err := decodeNative(value)
-		if err != nil {
-			return fmt.Errorf("native histogram %x: %w", key[1:], err)
-		}
-		w.natives.all[id] = n
-		return nil
-	})
+func (n *native) append(b []byte) []byte {
+	b = binary.AppendVarint(appendCounts(append(b, nativeVersion), &n.counts), n.since)
+	return n.histogram.Append(b)
 }
 
 func decodeNative(b []byte) (*native, error) {

@@ -1,11 +1,9 @@
 package sequence
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -35,6 +33,7 @@ func (s *Sequencer) Position(ctx context.Context) (p Position, err error) {
 
 // SeriesInfo is what is known of one series.
 type SeriesInfo struct {
+	Place     uint32 // in the table; what a list goes on behind
 	Key       rewrite.Key
 	Tenant    string
 	Labels    labels.Labels
@@ -51,10 +50,10 @@ type SeriesInfo struct {
 	Interleaved bool // several sources seem to answer for it in turn
 }
 
-// Series calls fn for the series that match, in the order of their keys, from
-// the first one after the given key on (zero: from the beginning), until fn
-// returns false.
-func (s *Sequencer) Series(ctx context.Context, match func(tenant string, ls labels.Labels) bool, after *rewrite.Key, fn func(SeriesInfo) bool) error {
+// Series calls fn for the series that match, in the order of their places,
+// which is about that of first sight, from a place on (nil: from the
+// beginning), until fn returns false.
+func (s *Sequencer) Series(ctx context.Context, match func(tenant string, ls labels.Labels) bool, from *uint32, fn func(SeriesInfo) bool) error {
 	const page = 256 // asked of the writer at once, so that it is not held up for long
 	var infos []SeriesInfo
 	more := true
@@ -70,11 +69,15 @@ func (s *Sequencer) Series(ctx context.Context, match func(tenant string, ls lab
 		infos = infos[:0]
 		return nil
 	}
-	err := s.identities(ctx, after, func(k rewrite.Key, id identity) (bool, error) {
+	var first uint32
+	if from != nil {
+		first = *from
+	}
+	err := s.identities(ctx, first, func(place uint32, k rewrite.Key, id identity) (bool, error) {
 		if !match(id.Tenant, id.Labels) {
 			return true, nil
 		}
-		infos = append(infos, SeriesInfo{Key: k, Tenant: id.Tenant, Labels: id.Labels})
+		infos = append(infos, SeriesInfo{Place: place, Key: k, Tenant: id.Tenant, Labels: id.Labels})
 		if len(infos) == page {
 			err := flush()
 			return more, err
@@ -128,13 +131,16 @@ func (w *writer) describePart(in *SeriesInfo, s *series) {
 	g := w.groups.all[s.counter-1]
 	var t int64
 	if t, in.Raw, in.Out, in.Offset, in.Known = g.histogram.Last(int(s.part)); in.Known {
-		in.T, in.Counts = t, countsByKind(&g.counts)
+		in.T, in.Counts = t, countsByKind(g.counts)
 		in.Interleaved = g.histogram.Interleaved()
 	}
 }
 
 func countsByKind(counts *[kindSlots]uint32) map[string]int {
 	m := map[string]int{}
+	if counts == nil {
+		return m
+	}
 	for k, n := range counts {
 		if n > 0 {
 			m[correct.Kind(k).String()] = int(n)
@@ -150,77 +156,58 @@ func value(ls labels.Labels, name string) []byte {
 	return nil
 }
 
-// identities calls fn for every known series in the order of their keys:
-// those in the last good checkpoint and those met since.
-func (s *Sequencer) identities(ctx context.Context, after *rewrite.Key, fn func(rewrite.Key, identity) (bool, error)) error {
-	type fresh struct {
-		key rewrite.Key
-		val []byte
-	}
-	var young []fresh
-	gone := map[rewrite.Key]bool{}
-	err := s.writer.ask(ctx, func() {
-		w := s.writer
-		for _, k := range w.gone {
-			gone[k] = true
+// identities calls fn for every known series in the order of their places,
+// from one on.
+func (s *Sequencer) identities(ctx context.Context, from uint32, fn func(uint32, rewrite.Key, identity) (bool, error)) error {
+	const at = 16 // pages asked of the writer at once, so that it is not held up for long
+	for page, last := from>>pageBits, false; !last; page += at {
+		var keys [at]keysOf
+		var fresh [at][]*identityPage
+		if err := s.writer.ask(ctx, func() { last = s.writer.look(page, keys[:], fresh[:]) }); err != nil {
+			return err
 		}
-		for k, v := range w.labels {
-			young = append(young, fresh{k, v})
-		}
-		if w.draft != nil {
-			for k, v := range w.draft.labels {
-				if !gone[k] {
-					young = append(young, fresh{k, v})
+		for i := range keys {
+			// What was forgotten in between is in none of the sources.
+			found, _, err := identitiesOf(s.writer.state, page+uint32(i), &keys[i], fresh[i]...)
+			if err != nil {
+				return err
+			}
+			for slot, record := range found {
+				place := (page+uint32(i))<<pageBits + uint32(slot)
+				if record == nil || place < from {
+					continue
+				}
+				id, err := decodeIdentity(record[keyLen:])
+				if err != nil {
+					return fmt.Errorf("labels of series %d: %w", place, err)
+				}
+				if more, err := fn(place, decodeKey(record), id); err != nil || !more {
+					return err
 				}
 			}
-			for _, k := range w.draft.gone {
-				gone[k] = true
+		}
+	}
+	return nil
+}
+
+// look tells which series are on some pages, and what is known of their
+// identities that the last good checkpoint may not have. It returns whether
+// there are no pages behind them.
+func (w *writer) look(page uint32, keys []keysOf, fresh [][]*identityPage) (last bool) {
+	for i := range keys {
+		n := page + uint32(i)
+		for id, end := n<<pageBits, min((n+1)<<pageBits, w.table.series.n); id < end; id++ {
+			if w.table.has(id) {
+				k := &keys[i][id%pageLen]
+				k.key, k.taken = w.table.series.at(id).key, true
 			}
 		}
-	})
-	if err != nil {
-		return err
-	}
-	var from []byte
-	if after != nil {
-		from = appendKey(nil, *after)
-	}
-	slices.SortFunc(young, func(a, b fresh) int { return bytes.Compare(appendKey(nil, a.key), appendKey(nil, b.key)) })
-	young = slices.CompactFunc(young, func(a, b fresh) bool { return a.key == b.key })
-	young = slices.DeleteFunc(young, func(f fresh) bool { return from != nil && bytes.Compare(appendKey(nil, f.key), from) <= 0 })
-	give := func(k rewrite.Key, v []byte) (bool, error) {
-		id, err := decodeIdentity(v)
-		if err != nil {
-			return false, fmt.Errorf("labels of series %016x%016x: %w", k.Hi, k.Lo, err)
+		fresh[i] = []*identityPage{w.labels.pages[n].snapshot()}
+		if w.draft != nil {
+			fresh[i] = append(fresh[i], w.draft.labels.pages[n])
 		}
-		return fn(k, id)
 	}
-	more := true
-	err = s.writer.state.Scan([]byte{store.PrefixLabels}, from, false, func(key, val []byte) (bool, error) {
-		k, err := storedKey(key)
-		if err != nil {
-			return false, err
-		}
-		for more && len(young) > 0 && bytes.Compare(appendKey(nil, young[0].key), key[1:]) <= 0 {
-			f := young[0]
-			young = young[1:]
-			if f.key == k {
-				continue
-			}
-			if more, err = give(f.key, f.val); err != nil {
-				return false, err
-			}
-		}
-		if more && !gone[k] {
-			more, err = give(k, val)
-		}
-		return more, err
-	})
-	for err == nil && more && len(young) > 0 {
-		more, err = give(young[0].key, young[0].val)
-		young = young[1:]
-	}
-	return err
+	return (page+uint32(len(keys)))<<pageBits >= w.table.series.n
 }
 
 // Corrections calls fn for the entries of the log, newest first, beginning
@@ -267,7 +254,7 @@ func (s *Sequencer) Corrections(ctx context.Context, below *Place, fn func(Entry
 // before it, in a replay too.
 func (s *Sequencer) Forget(ctx context.Context, match func(tenant string, ls labels.Labels) bool) (int, error) {
 	var keys []byte
-	err := s.identities(ctx, nil, func(k rewrite.Key, id identity) (bool, error) {
+	err := s.identities(ctx, 0, func(_ uint32, k rewrite.Key, id identity) (bool, error) {
 		if match(id.Tenant, id.Labels) {
 			keys = appendKey(keys, k)
 		}
@@ -282,15 +269,6 @@ func (s *Sequencer) Forget(ctx context.Context, match func(tenant string, ls lab
 // FormatKey writes a key as 32 hexadecimal digits.
 func FormatKey(k rewrite.Key) string { return hex.EncodeToString(appendKey(nil, k)) }
 
-// ParseKey reads what FormatKey writes.
-func ParseKey(s string) (rewrite.Key, error) {
-	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != keyLen {
-		return rewrite.Key{}, fmt.Errorf("%q is not a series' key of %d hexadecimal digits", s, 2*keyLen)
-	}
-	return decodeKey(b), nil
-}
-
 // Matches tells whether all matchers accept the labels.
 func Matches(ms []*labels.Matcher, ls labels.Labels) bool {
 	for _, m := range ms {
@@ -299,23 +277,4 @@ func Matches(ms []*labels.Matcher, ls labels.Labels) bool {
 		}
 	}
 	return true
-}
-
-// identityOf is who a series is: met since the last checkpoint, or in it.
-func (w *writer) identityOf(k rewrite.Key) identity {
-	v, ok := w.labels[k]
-	if !ok && w.draft != nil {
-		v, ok = w.draft.labels[k]
-	}
-	if !ok {
-		var err error
-		if v, ok, err = w.state.Get(appendKey([]byte{store.PrefixLabels}, k)); err != nil || !ok {
-			panic(fmt.Sprintf("BUG: series %s is known and its labels are not: %v", FormatKey(k), err))
-		}
-	}
-	id, err := decodeIdentity(v)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: the labels of series %s do not decode: %v", FormatKey(k), err))
-	}
-	return id
 }

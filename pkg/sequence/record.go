@@ -5,18 +5,23 @@ import (
 	"errors"
 	"fmt"
 
+	"pawl/pkg/correct"
 	"pawl/pkg/rewrite"
 )
 
-// stateVersion is the first byte of a series record.
-const stateVersion = 1
+// seriesVersion is the first byte of what a series record holds of a counter.
+const seriesVersion = 1
 
-// encodeState is a series record: version, when it was last seen (s), how
-// often each kind of correction was made, and pkg/correct's own record.
-func (w *writer) encodeState(id uint32, s *series) []byte {
-	b := make([]byte, 0, 96)
-	b = append(b, stateVersion)
+// appendSeries is a series record: its key, when it was last seen (s), and of a
+// counter that is no part of a histogram: version, how often each kind of
+// correction was made, and pkg/correct's own record.
+func (w *writer) appendSeries(b []byte, id uint32, s *series) []byte {
+	b = appendKey(b, s.key)
 	b = binary.AppendUvarint(b, uint64(s.seen))
+	if s.counter == 0 || s.flags&isPart != 0 {
+		return b
+	}
+	b = append(b, seriesVersion)
 	tr := w.table.troubles[id]
 	if tr == nil {
 		b = append(b, 0)
@@ -87,29 +92,66 @@ func (r *stateReader) counts(into *[kindSlots]uint32) error {
 	return nil
 }
 
-func (w *writer) decodeState(b []byte, id uint32, s *series) error {
-	if len(b) < 1 || b[0] != stateVersion {
-		return fmt.Errorf("version %v is unknown to this release", b[:min(1, len(b))])
-	}
-	in := stateReader{b: b[1:]}
-	s.seen = uint32(in.uvarint())
-	tr := &trouble{}
-	if err := in.counts(&tr.counts); err != nil {
+// decodeSeries puts a series back at its place.
+func (w *writer) decodeSeries(place uint32, b []byte) error {
+	key, b, err := seriesKey(b)
+	if err != nil {
 		return err
 	}
-	if in.short {
-		return errShort
+	if _, twice := w.table.find(key); twice || w.table.has(place) {
+		return fmt.Errorf("its key %s or its place is another's too", FormatKey(key))
 	}
-	var err error
-	if tr.rest, err = w.table.counterOf(s).Decode(in.b); err != nil {
+	var c correct.Counter
+	var tr trouble
+	seen, counter, err := readSeries(b, &c, &tr)
+	if err != nil {
 		return err
 	}
+	w.table.addAt(key, place)
+	s := w.table.series.at(place)
+	s.seen = seen
+	if !counter {
+		return nil
+	}
+	*w.table.counterOf(s) = c
 	s.flags |= isCounter
 	if tr.rest != nil || tr.counts != ([kindSlots]uint32{}) {
-		w.table.troubles[id] = tr
+		w.table.troubles[place] = &trouble{rest: tr.rest, counts: tr.counts}
 		s.flags |= isTroubled
 	}
 	return nil
+}
+
+// readSeries reads what appendSeries wrote behind the key.
+func readSeries(b []byte, c *correct.Counter, tr *trouble) (seen uint32, counter bool, err error) {
+	in := stateReader{b: b}
+	seen = uint32(in.uvarint())
+	if in.short {
+		return 0, false, errShort
+	}
+	if len(in.b) == 0 {
+		return seen, false, nil
+	}
+	if in.b[0] != seriesVersion {
+		return 0, false, fmt.Errorf("version %d of its record is unknown to this release", in.b[0])
+	}
+	in.b = in.b[1:]
+	if err := in.counts(&tr.counts); err != nil {
+		return 0, false, err
+	}
+	if in.short {
+		return 0, false, errShort
+	}
+	tr.rest, err = c.Decode(in.b)
+	return seen, true, err
+}
+
+// seriesKey takes the key off a series record.
+func seriesKey(record []byte) (rewrite.Key, []byte, error) {
+	if len(record) < keyLen {
+		return rewrite.Key{}, nil, errShort
+	}
+	return decodeKey(record), record[keyLen:], nil
 }
 
 // keyLen is the length of a series' key on disk, bytes.
@@ -122,12 +164,4 @@ func appendKey(b []byte, k rewrite.Key) []byte {
 
 func decodeKey(b []byte) rewrite.Key {
 	return rewrite.Key{Hi: binary.BigEndian.Uint64(b), Lo: binary.BigEndian.Uint64(b[8:])}
-}
-
-// storedKey is the series' key behind the prefix.
-func storedKey(b []byte) (rewrite.Key, error) {
-	if len(b) != 1+keyLen {
-		return rewrite.Key{}, fmt.Errorf("key of %d bytes, want %d", len(b), 1+keyLen)
-	}
-	return decodeKey(b[1:]), nil
 }

@@ -33,11 +33,3 @@ func (w *writer) room(ctx context.Context, n int64) error {
 	}
 	return nil
 }
-
-// bytes is what the draft writes.
-func (d *draft) bytes() (n int64) {
-	for _, p := range d.puts {
-		n += int64(len(p.key) + len(p.value))
-	}
-	return n
-}

@@ -24,7 +24,6 @@ type flags uint8
 
 const (
 	isCounter  flags = 1 << iota // its samples are corrected
-	isDirty                      // changed since the last draft of a checkpoint
 	isTroubled                   // has an entry in table.troubles
 	isFree                       // forgotten; the place is to be used again
 	isGauge                      // said to be a gauge: its native histograms pass
@@ -50,7 +49,7 @@ type table struct {
 	before   uint32   // the place that was found last; a batch's layout repeats from scrape to scrape
 	free     []uint32 // places of forgotten series
 	spare    []uint32 // places of forgotten counters
-	dirty    []uint32
+	pages    pages
 	live     int
 }
 
@@ -91,6 +90,14 @@ func (t *table) met(id uint32) {
 	t.before = id
 }
 
+// vacant is the place that add gives to the next series.
+func (t *table) vacant() uint32 {
+	if n := len(t.free); n > 0 {
+		return t.free[n-1]
+	}
+	return t.series.n
+}
+
 // add makes a place for a series that has none.
 func (t *table) add(k rewrite.Key) uint32 {
 	var id uint32
@@ -98,12 +105,34 @@ func (t *table) add(k rewrite.Key) uint32 {
 		id, t.free = t.free[n-1], t.free[:n-1]
 	} else {
 		id = t.series.grow()
+		t.pages.reach(id >> pageBits)
 	}
+	t.settle(k, id)
+	return id
+}
+
+// addAt puts a series at the place that it had before the start. Places are
+// filled upwards; those that are passed over are free.
+func (t *table) addAt(k rewrite.Key, id uint32) {
+	for t.series.n <= id {
+		hole := t.series.grow()
+		t.pages.reach(hole >> pageBits)
+		if hole < id {
+			t.series.at(hole).flags = isFree
+			t.free = append(t.free, hole)
+		}
+	}
+	t.settle(k, id)
+}
+
+func (t *table) settle(k rewrite.Key, id uint32) {
 	*t.series.at(id) = series{key: k}
 	t.index.add(k, id, &t.series)
 	t.live++
-	return id
 }
+
+// has tells whether there is a series at a place.
+func (t *table) has(id uint32) bool { return id < t.series.n && t.series.at(id).flags&isFree == 0 }
 
 // counterOf is the counter of a series, made when it has none yet.
 func (t *table) counterOf(s *series) *correct.Counter {
@@ -123,8 +152,7 @@ func (t *table) forget(id uint32) {
 	t.index.remove(s.key, &t.series)
 	t.freeCounter(s)
 	delete(t.troubles, id)
-	// A dirty place stays in t.dirty; the flag keeps a draft from writing it.
-	*s = series{flags: isFree | s.flags&isDirty}
+	*s = series{flags: isFree}
 	t.free = append(t.free, id)
 	t.live--
 }
@@ -136,14 +164,6 @@ func (t *table) freeCounter(s *series) {
 		t.spare = append(t.spare, s.counter-1)
 	}
 	s.counter = 0
-}
-
-// touch notes that the series' state differs from the last draft.
-func (t *table) touch(id uint32, s *series) {
-	if s.flags&isDirty == 0 {
-		s.flags |= isDirty
-		t.dirty = append(t.dirty, id)
-	}
 }
 
 // arena is a growing array in pieces: growing moves nothing, so there is

@@ -216,7 +216,7 @@ func (w *writer) voice(s *series) votes {
 	if total := g.histogram.Total(); total != int(s.part) {
 		return nil
 	}
-	return g.histogram
+	return &g.histogram
 }
 
 // fell is told that a series was corrected; where it fell as after a restart, its target may have restarted.
@@ -242,9 +242,7 @@ func (w *writer) fell(id uint32, v votes) {
 // groupFell is fell for a histogram that was judged.
 func (w *writer) groupFell(g *group) {
 	if total := g.histogram.Total(); total >= 0 && total < len(g.members) {
-		if id, ok := w.table.find(g.members[total]); ok {
-			w.fell(id, g.histogram)
-		}
+		w.fell(g.members[total], &g.histogram)
 	}
 }
 
@@ -292,10 +290,11 @@ func (w *writer) tell(id uint32, word correct.Word, prev int64) {
 	}
 	if s.flags&isPart != 0 {
 		gid := s.counter - 1
+		w.touchGroup(gid)
 		w.groups.all[gid].histogram.Tell(word)
-		w.groups.touch(gid)
 		return
 	}
+	w.touch(id)
 	tr := w.table.troubles[id]
 	var rest *correct.Case
 	if tr != nil {
@@ -310,7 +309,6 @@ func (w *writer) tell(id uint32, word correct.Word, prev int64) {
 		s.flags |= isTroubled
 	}
 	tr.rest = rest
-	w.table.touch(id, s)
 }
 
 const noPrev = math.MinInt64
@@ -323,7 +321,6 @@ func (w *writer) sign(b *rewrite.Batch, i int, id uint32, s *series) {
 		if seen := c.Seen(); seen && v == c.Raw || !(v > 0 && v < math.MaxInt64/1000) {
 			continue // as ever
 		}
-		w.table.touch(id, s)
 		from, moved := c.Note(t, v)
 		tg := w.targets.target(id)
 		at := int64(v * 1000)
@@ -357,8 +354,8 @@ func (w *writer) created(b *rewrite.Batch, i int, word correct.Word) {
 	ls := b.Labels(i)
 	base, _ := split([]byte(ls.Get(model.MetricNameLabel)))
 	if gid, ok := w.groups.byKey[groupKey(b.Tenant, string(base), ls)]; ok {
+		w.touchGroup(gid)
 		w.groups.all[gid].histogram.Tell(word)
-		w.groups.touch(gid)
 		return
 	}
 	lb := labels.NewBuilder(ls)
@@ -487,4 +484,12 @@ func (w *writer) loadTargets() error {
 		tg.restart, tg.start = r, st
 		return nil
 	})
+}
+
+// storedKey is the key behind the prefix.
+func storedKey(b []byte) (rewrite.Key, error) {
+	if len(b) != 1+keyLen {
+		return rewrite.Key{}, fmt.Errorf("key of %d bytes, want %d", len(b), 1+keyLen)
+	}
+	return decodeKey(b[1:]), nil
 }

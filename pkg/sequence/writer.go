@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -30,17 +31,17 @@ type writer struct {
 	targets  *targets
 	class    *classifier
 	pairs    *elections
-	rules    []byte                 // the rules in force, as the journal holds them
-	next     uint64                 // the record to be applied next
-	clock    int64                  // journal time, ms: never goes back
-	forgetMS int64                  // correct.forget_after
-	joinMS   int64                  // correct.join_wait
-	observe  bool                   // correct.mode: decide and record, forward untouched
-	labels   map[rewrite.Key][]byte // identities that no good checkpoint holds yet
-	slab     slab                   // where labels' values are
-	history  []Entry                // corrections since the last draft
-	gone     []rewrite.Key          // forgotten since the last draft
-	draft    *draft                 // the checkpoint under way
+	rules    []byte      // the rules in force, as the journal holds them
+	next     uint64      // the record to be applied next
+	clock    int64       // journal time, ms: never goes back
+	forgetMS int64       // correct.forget_after
+	joinMS   int64       // correct.join_wait
+	observe  bool        // correct.mode: decide and record, forward untouched
+	labels   *identities // of series met since the last draft
+	history  []Entry     // corrections since the last draft
+	draft    *draft      // the checkpoint under way
+	pieces   pieces      // the checkpointer's while there is a draft
+	paged    []byte      // scratch
 	// Which batch last held a forgotten series is forgotten too, so whatever is
 	// met after this record waits for everything before it.
 	forgotten uint64
@@ -49,6 +50,9 @@ type writer struct {
 	late      []late         // samples that were held and go out with the record at hand
 	batch     *rewrite.Batch // the batch at hand, nil between two
 	lastGood  time.Time
+	lastBegan time.Time     // of the last draft
+	lastBusy  time.Duration // what it took
+	samples   int64         // since then
 
 	asks          chan func() // run between two requests
 	stopped       chan struct{}
@@ -71,9 +75,9 @@ func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 		out: o.Out, mark: o.Mark, state: o.State, journal: o.Journal, log: o.Logger, metrics: m,
 		table: newTable(), groups: newGroups(), natives: newNatives(), targets: newTargets(), class: newClassifier(), pairs: newElections(), next: good.Seq + 1,
 		seek:     &atomic.Pointer[rewrite.PairLabels]{},
-		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), joinMS: time.Duration(o.Correct.JoinWait).Milliseconds(), labels: map[rewrite.Key][]byte{},
+		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), joinMS: time.Duration(o.Correct.JoinWait).Milliseconds(), labels: newIdentities(), pieces: pieces{},
 		asks: make(chan func()), stopped: make(chan struct{}), checkpointNow: make(chan struct{}, 1), checkpointed: make(chan error, 1),
-		every: o.CheckpointEvery, oldEnd: o.Journal.End(), delivered: o.Delivered, lastGood: time.Now(),
+		every: o.CheckpointEvery, oldEnd: o.Journal.End(), delivered: o.Delivered, lastGood: time.Now(), lastBegan: time.Now(),
 		flow: newFlow(o.WindowBytes),
 	}
 	w.applied.Store(good.Seq)
@@ -89,8 +93,10 @@ func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 
 // run is the way of every request: take the next, apply it, hand it on.
 func (w *writer) run(ctx context.Context, ready <-chan *Request) error {
-	tick := time.NewTicker(w.every)
+	tick := time.NewTicker(min(w.every, time.Second))
 	defer tick.Stop()
+	copying := time.NewTicker(copyEvery)
+	copying.Stop()
 	defer func() {
 		close(w.stopped)
 		if w.draft != nil {
@@ -113,11 +119,18 @@ func (w *writer) run(ctx context.Context, ready <-chan *Request) error {
 		case ask := <-w.asks:
 			ask()
 		case <-tick.C:
+			if w.dueNow() {
+				w.beginCheckpoint(ctx)
+				copying.Reset(copyEvery)
+			}
+		case <-copying.C:
+			if w.draft == nil || w.draft.queued() < maxQueued && w.copySome(copyPages) {
+				copying.Stop()
+			}
+		case <-w.checkpointNow: // the relay stops, or the disk is short of space
 			w.beginCheckpoint(ctx)
-		case <-w.checkpointNow:
-			w.beginCheckpoint(ctx)
+			w.copySome(math.MaxInt)
 		case err := <-w.checkpointed:
-			w.draft = nil
 			if err != nil {
 				return fmt.Errorf("write a checkpoint: %w", err)
 			}

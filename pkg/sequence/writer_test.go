@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"testing"
 	"time"
 
@@ -171,6 +172,7 @@ func TestCheckpointsGiveBackWhatTheWriterKnew(t *testing.T) {
 			}
 		}
 		w.beginCheckpoint(context.Background())
+		w.copySome(math.MaxInt)
 		if err := <-w.checkpointed; err != nil {
 			t.Fatal(err)
 		}

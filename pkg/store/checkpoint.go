@@ -14,11 +14,11 @@ import (
 
 // Key prefixes: the store owns the first byte of a key, callers the rest. Byte 0 is the store's own.
 const (
-	PrefixSeries     = 's' // 16 bytes of series key
-	PrefixLabels     = 'l' // 16 bytes of series key
+	PrefixSeries     = 's' // 4 bytes: the first place of a page of series, big endian
+	PrefixLabels     = 'l' // the same, of their labels
 	PrefixCorrection = 'c' // 8 bytes seq, 4 bytes index, big endian, so that key order is journal order
-	PrefixHistogram  = 'h' // 16 bytes of the key that a histogram's parts share
-	PrefixNative     = 'n' // 16 bytes of series key
+	PrefixHistogram  = 'h' // 4 bytes: the first place of a page of classic histograms
+	PrefixNative     = 'n' // 4 bytes: the place of a series of native histograms
 	PrefixFamily     = 'f'
 	PrefixMeta       = 'm'
 	PrefixElection   = 'e' // tenant, a zero byte, cluster
@@ -49,7 +49,7 @@ func pairSum(key, value []byte) uint64 {
 const (
 	checkpointMagic = "PAWLSTAT"
 	checkpointLen   = 56
-	stateFormat     = 1
+	stateFormat     = 2 // 1 had a key for every series
 )
 
 func (c Checkpoint) encode() []byte {

@@ -12,19 +12,26 @@ import (
 	"pawl/internal/killpoint"
 )
 
-// Draft is the next checkpoint. It goes Put and Delete, then Write, then Declare once every journal record up to its seq has been
-// delivered; or Abandon at any time. It belongs to one goroutine, except that Put and Delete must have ended before Write begins.
+// Draft is the next checkpoint. It goes Put, Delete and Flush, then Write, then Declare once every journal record up to its seq has
+// been delivered; or Abandon at any time. It belongs to one goroutine, except that Put and Delete must have ended before Flush or
+// Write begins.
 type Draft struct {
-	s     *State
-	next  Checkpoint
-	items []draftItem
-	state draftState
+	s       *State
+	base    Checkpoint // the good one when it was begun
+	next    Checkpoint
+	items   []draftItem
+	bytes   int // of the items' keys and values
+	state   draftState
+	torn    map[string]struct{} // keys that versions which never became good have touched, and this draft has not yet
+	written int
+	took    time.Duration
 }
 
 type draftState uint8
 
 const (
-	draftOpen draftState = iota
+	draftOpen    draftState = iota
+	draftFlushed            // some of it is in the database
 	draftWritten
 	draftOver
 )
@@ -61,7 +68,7 @@ func (d *Draft) Put(key, value []byte) { d.add(draftItem{key: key, value: value}
 func (d *Draft) Delete(key []byte) { d.add(draftItem{key: key, del: true}) }
 
 func (d *Draft) add(it draftItem) {
-	if d.state != draftOpen {
+	if d.state >= draftWritten {
 		panic("BUG: change of a draft that was written")
 	}
 	if len(it.key) == 0 || it.key[0] == markerKey[0] {
@@ -69,34 +76,83 @@ func (d *Draft) add(it draftItem) {
 	}
 	it.order = uint32(len(d.items))
 	d.items = append(d.items, it)
+	d.bytes += len(it.key) + len(it.value)
+}
+
+// Pending is what keys and values not yet flushed take, in bytes.
+func (d *Draft) Pending() int { return d.bytes }
+
+// Flush writes what was put since the last Flush, so that a large draft need not be in memory as a whole. Its keys must not be put
+// or deleted again. After an error only Abandon is left.
+func (d *Draft) Flush() error {
+	if d.state >= draftWritten {
+		panic("BUG: flush of a draft that was written")
+	}
+	start := time.Now()
+	if err := d.flushItems(); err != nil {
+		d.state = draftWritten
+		return fmt.Errorf("write checkpoint %d: %w", d.next.Version, err)
+	}
+	d.took += time.Since(start)
+	return nil
+}
+
+func (d *Draft) flushItems() error {
+	if d.state == draftOpen {
+		if err := d.begin(); err != nil {
+			return err
+		}
+		d.state = draftFlushed
+	}
+	d.settle()
+	for i := range d.items {
+		if _, torn := d.torn[string(d.items[i].key)]; torn {
+			d.items[i].must = true
+			delete(d.torn, string(d.items[i].key))
+		}
+	}
+	if err := d.compare(); err != nil {
+		return err
+	}
+	if err := guard(d.flush); err != nil {
+		return err
+	}
+	d.written += len(d.items)
+	clear(d.items)
+	d.items, d.bytes = d.items[:0], 0
+	return nil
+}
+
+// begin looks at what the database holds before the first change.
+func (d *Draft) begin() error {
+	s := d.s
+	s.mu.Lock()
+	leftovers := s.leftovers
+	d.base = s.good
+	d.next.Keys, d.next.sum = s.good.Keys, s.good.sum
+	s.leftovers = true // until this draft is declared
+	s.mu.Unlock()
+	if !leftovers {
+		return nil
+	}
+	return d.findTorn()
 }
 
 // Write makes all changes durable at the draft's version, where nobody reads yet. After an error only Abandon is left.
 func (d *Draft) Write() error {
-	if d.state != draftOpen {
+	if d.state >= draftWritten {
 		panic("BUG: a draft was written twice")
 	}
-	start := time.Now()
+	if err := d.Flush(); err != nil {
+		return err
+	}
+	if err := d.heal(); err != nil {
+		d.state = draftWritten
+		return fmt.Errorf("write checkpoint %d: %w", d.next.Version, err)
+	}
 	d.state = draftWritten
-	s := d.s
-	s.mu.Lock()
-	good, leftovers := s.good, s.leftovers
-	s.leftovers = true // until this draft is declared
-	s.mu.Unlock()
-	d.settle()
-	if leftovers {
-		if err := d.heal(good); err != nil {
-			return fmt.Errorf("write checkpoint %d: %w", d.next.Version, err)
-		}
-	}
-	if err := d.compare(good); err != nil {
-		return fmt.Errorf("write checkpoint %d: %w", d.next.Version, err)
-	}
-	if err := guard(d.flush); err != nil {
-		return fmt.Errorf("write checkpoint %d: %w", d.next.Version, err)
-	}
-	s.metrics.written.Add(float64(len(d.items)))
-	s.metrics.writeSeconds.Observe(time.Since(start).Seconds())
+	d.s.metrics.written.Add(float64(d.written))
+	d.s.metrics.writeSeconds.Observe(d.took.Seconds())
 	d.items = nil
 	return nil
 }
@@ -112,44 +168,33 @@ func (d *Draft) settle() {
 	d.items = slices.CompactFunc(d.items, func(a, b draftItem) bool { return bytes.Equal(a.key, b.key) })
 }
 
-// heal finds the keys that versions above the good one have touched, which never became good themselves, and adds to the draft those
-// that it does not change anyway, as they were at the good version. Without it they would come to light at the draft's version.
-func (d *Draft) heal(good Checkpoint) error {
-	c := d.s.cursor(^uint64(0), badger.IteratorOptions{AllVersions: true, SinceTs: good.Version})
+// findTorn finds the keys that versions above the good one have touched, which never became good themselves.
+func (d *Draft) findTorn() error {
+	d.torn = map[string]struct{}{}
+	c := d.s.cursor(^uint64(0), badger.IteratorOptions{AllVersions: true, SinceTs: d.base.Version})
 	defer c.close()
-	var (
-		last   []byte
-		healed []draftItem
-		n      = len(d.items)
-		at     int
-	)
 	for c.begin(nil, nil, false); c.valid(nil); c.next() {
-		key := c.key()
-		if key[0] == markerKey[0] || bytes.Equal(key, last) {
-			continue
+		if key := c.key(); key[0] != markerKey[0] {
+			d.torn[string(key)] = struct{}{}
 		}
-		last = append(last[:0], key...)
-		for at < n && bytes.Compare(d.items[at].key, key) < 0 {
-			at++
-		}
-		if at < n && bytes.Equal(d.items[at].key, key) {
-			d.items[at].must = true
-			continue
-		}
-		value, found, err := d.s.Get(key)
-		if err != nil {
-			return err
-		}
-		healed = append(healed, draftItem{key: bytes.Clone(key), value: value, del: !found, must: true})
 	}
 	if c.err != nil {
 		return fmt.Errorf("read what an unfinished checkpoint left: %w", c.err)
 	}
-	if len(healed) > 0 {
-		d.items = append(d.items, healed...)
-		d.settle()
-	}
 	return nil
+}
+
+// heal puts the torn keys that the draft did not change anyway back to what they were at the good version. Without it they would
+// come to light at the draft's version.
+func (d *Draft) heal() error {
+	for key := range d.torn {
+		value, found, err := d.s.Get([]byte(key))
+		if err != nil {
+			return err
+		}
+		d.items = append(d.items, draftItem{key: []byte(key), value: value, del: !found, must: true})
+	}
+	return d.flushItems()
 }
 
 // seekAhead is how many keys compare steps over before it looks the next one up instead.
@@ -157,9 +202,8 @@ const seekAhead = 16
 
 // compare walks over the draft and the good version side by side: it computes the new number of keys and their sum, and drops
 // changes that change nothing.
-func (d *Draft) compare(good Checkpoint) error {
-	d.next.Keys, d.next.sum = good.Keys, good.sum
-	c := d.s.cursor(good.Version, badger.IteratorOptions{})
+func (d *Draft) compare() error {
+	c := d.s.cursor(d.base.Version, badger.IteratorOptions{})
 	defer c.close()
 	kept := d.items[:0]
 	c.seek(nil)

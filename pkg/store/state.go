@@ -167,7 +167,7 @@ func (s *State) damaged(head Checkpoint, reason string, err error) error {
 
 func (s *State) badgerDir() string { return filepath.Join(s.dir, "badger") }
 
-// badgerOptions are sized for keys of 17 bytes and values of about 100, and for a process that shares its memory with others.
+// badgerOptions are sized for short keys and values of some KiB, and for a process that shares its memory with others.
 func (s *State) badgerOptions() badger.Options {
 	return badger.DefaultOptions(s.badgerDir()).
 		WithSyncWrites(!s.disk.unsynced). // else a memtable that was rotated out but not yet flushed is not durable, and Sync does not reach it
@@ -185,8 +185,8 @@ func (s *State) badgerOptions() badger.Options {
 		WithLogger(badgerLog{s.log})
 }
 
-// memTableBytes is half of Badger's default: a memtable is allocated whole, and up to three are in use.
-const memTableBytes = 32 << 20
+// memTableBytes is an eighth of Badger's default: a memtable is allocated whole, and up to three are in use.
+const memTableBytes = 8 << 20
 
 // Good is the last good checkpoint; false if there never was one.
 func (s *State) Good() (Checkpoint, bool) {

@@ -1,0 +1,194 @@
+package sequence
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/golang/snappy"
+
+	"pawl/pkg/rewrite"
+	"pawl/pkg/store"
+)
+
+// identities are who the series are that no good checkpoint tells yet, by
+// page. A page is compressed as soon as its last place is taken: the label sets
+// of one target are much alike. A page without records is one whose series
+// changed by forgetting alone.
+type identities struct {
+	pages   map[uint32]*identityPage
+	bytes   int    // of the compressed ones
+	record  []byte // scratch, as the next two
+	packing []byte
+	spare   []byte
+}
+
+// identityPage is what was met of one page's places, the newest last.
+type identityPage struct {
+	packed [][]byte // snappy of records
+	open   []byte   // records: place in the page, length, key and identity
+}
+
+// openBytes is how much of a page is collected before it is compressed.
+const openBytes = 64 << 10
+
+func newIdentities() *identities { return &identities{pages: map[uint32]*identityPage{}} }
+
+// page is one that must be written with the next draft.
+func (x *identities) page(n uint32) *identityPage {
+	p := x.pages[n]
+	if p == nil {
+		p = &identityPage{}
+		x.pages[n] = p
+	}
+	return p
+}
+
+// meet keeps who series i of a batch is, which got the place, and notes in l what a decision looks at.
+func (x *identities) meet(place uint32, b *rewrite.Batch, i int, l *labelsOf) {
+	p := x.page(place >> pageBits)
+	if p.open == nil {
+		p.open, x.spare = x.spare, nil
+	}
+	x.record = appendIdentity(appendKey(x.record[:0], b.Series[i].Key), b, i, l)
+	p.open = appendPaged(p.open, place%pageLen, x.record)
+	if place%pageLen == pageLen-1 || len(p.open) > openBytes {
+		x.packing = snappy.Encode(x.packing[:cap(x.packing)], p.open)
+		p.packed = append(p.packed, append([]byte(nil), x.packing...))
+		x.bytes += len(x.packing)
+		p.open, x.spare = nil, p.open[:0]
+	}
+}
+
+// records is everything that was met of the page, the newest last. The page
+// may belong to another goroutine if it is no longer added to.
+func (p *identityPage) records() ([]byte, error) {
+	if p == nil {
+		return nil, nil
+	}
+	var all []byte
+	for _, packed := range p.packed {
+		b, err := snappy.Decode(nil, packed)
+		if err != nil {
+			return nil, fmt.Errorf("labels of new series do not decompress: %w", err)
+		}
+		all = append(all, b...)
+	}
+	return append(all, p.open...), nil
+}
+
+// snapshot is a copy that the writer does not add to.
+func (p *identityPage) snapshot() *identityPage {
+	if p == nil {
+		return nil
+	}
+	return &identityPage{packed: append([][]byte(nil), p.packed...), open: append([]byte(nil), p.open...)}
+}
+
+// keysOf are the keys of a page's series by place, as some records tell that
+// begin with their key.
+type keysOf [pageLen]struct {
+	key   rewrite.Key
+	taken bool
+}
+
+// named finds the records of the series of a page in any of the sources, which
+// are tried in their order; of several records of one series the last counts.
+// It returns how many series none of them has.
+func (keys *keysOf) named(into *[pageLen][]byte, records []byte) (missing int, err error) {
+	err = eachPaged(records, func(slot uint32, record []byte) error {
+		if len(record) < keyLen || slot >= pageLen {
+			return errPage
+		}
+		if keys[slot].taken && decodeKey(record) == keys[slot].key {
+			into[slot] = record
+		}
+		return nil
+	})
+	for slot := range keys {
+		if keys[slot].taken && into[slot] == nil {
+			missing++
+		}
+	}
+	return missing, err
+}
+
+var errUnnamed = errors.New("its labels are neither in the last good checkpoint nor among those of new series")
+
+// identitiesOf finds the records of a page's series, by place: in what was met
+// since the last good checkpoint, which is given, or else in that. A record is
+// nil when the series is in neither.
+func identitiesOf(state *store.State, page uint32, keys *keysOf, fresh ...*identityPage) (found [pageLen][]byte, missing int, err error) {
+	for _, p := range fresh {
+		records, err := p.records()
+		if err != nil {
+			return found, 0, err
+		}
+		if missing, err = keys.named(&found, records); err != nil {
+			return found, 0, fmt.Errorf("labels of new series: %w", err)
+		}
+	}
+	if missing == 0 && len(fresh) > 0 {
+		return found, 0, nil
+	}
+	var stored [pageLen][]byte
+	err = eachPiece(state, store.PrefixLabels, page, func(_ uint32, value []byte) error {
+		records, err := unpackPage(nil, value)
+		if err != nil {
+			return err
+		}
+		_, err = keys.named(&stored, records)
+		return err
+	})
+	if err != nil {
+		return found, 0, fmt.Errorf("labels of series %d to %d: %w", page<<pageBits, page<<pageBits+pageLen-1, err)
+	}
+	missing = 0
+	for slot := range found {
+		if found[slot] == nil {
+			found[slot] = stored[slot]
+		}
+		if keys[slot].taken && found[slot] == nil {
+			missing++
+		}
+	}
+	return found, missing, nil
+}
+
+// eachPiece calls fn for the pieces of a page of series at the last good
+// checkpoint. The value is valid until fn returns.
+func eachPiece(state *store.State, prefix byte, page uint32, fn func(place uint32, value []byte) error) error {
+	var after []byte
+	if page > 0 {
+		after = placeKey(prefix, page<<pageBits-1) // pieces that begin there belong to the page before
+	}
+	return state.Scan([]byte{prefix}, after, false, func(key, value []byte) (bool, error) {
+		place, err := storedPlace(key)
+		if err != nil || place>>pageBits != page {
+			return false, err
+		}
+		return true, fn(place, value)
+	})
+}
+
+// identityOf is who the series at a place is.
+func (w *writer) identityOf(place uint32) identity {
+	page, slot := place>>pageBits, place%pageLen
+	var keys keysOf
+	keys[slot].key, keys[slot].taken = w.table.series.at(place).key, true
+	fresh := []*identityPage{w.labels.pages[page]}
+	if w.draft != nil {
+		fresh = append(fresh, w.draft.labels.pages[page])
+	}
+	found, _, err := identitiesOf(w.state, page, &keys, fresh...)
+	if err == nil && found[slot] == nil {
+		err = errUnnamed
+	}
+	var id identity
+	if err == nil {
+		id, err = decodeIdentity(found[slot][keyLen:])
+	}
+	if err != nil {
+		panic(fmt.Sprintf("BUG: the labels of series %s cannot be read: %v", FormatKey(keys[slot].key), err))
+	}
+	return id
+}

@@ -73,7 +73,7 @@ func TestANeighbourFillsTheDisk(t *testing.T) {
 		}
 		up, s := newUpstream(t), newSender(t, 20_000, seed)
 		data := filepath.Join(dir, "data")
-		r := startRelay(t, data, up.URL, smallDisk)
+		r := startRelay(t, data, up.URL, percentDisk)
 		s.accepted(r, time.Minute)
 		for range 20 * seed % 300 {
 			s.send(r.url)
@@ -99,7 +99,7 @@ func TestANeighbourFillsTheDisk(t *testing.T) {
 			giveBack = nil
 		}
 		if giveBack != nil { // it was stopped, and starts on the full disk
-			r = startRelay(t, data, up.URL, smallDisk)
+			r = startRelay(t, data, up.URL, percentDisk)
 			s.refused(r, time.Minute)
 			t.Logf("resumed after %v", resumed(t, s, r, giveBack))
 		}

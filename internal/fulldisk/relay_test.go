@@ -34,10 +34,11 @@ type relay struct {
 	err   error // once ended
 }
 
-// What the relay is told of a disk of 192 MiB, and of one that is large enough.
+// What the relay is told of a disk of 192 MiB, in bytes or in percent, and of one that is large enough.
 const (
-	smallDisk = "storage: {min_free_bytes: 48MB, ballast_bytes: 24MB, max_used_percent: 100}\n"
-	anyDisk   = "storage: {min_free_bytes: 1MB, ballast_bytes: 0, max_used_percent: 100}\n"
+	smallDisk   = "storage: {min_free_bytes: 48MB, ballast_bytes: 24MB, max_used_percent: 100}\n"
+	percentDisk = "storage: {min_free_bytes: 0, ballast_bytes: 24MB, max_used_percent: 75}\n"
+	anyDisk     = "storage: {min_free_bytes: 1MB, ballast_bytes: 0, max_used_percent: 100}\n"
 )
 
 // startRelay starts the program over data and waits until it is ready to answer, not until it takes writes.

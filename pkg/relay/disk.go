@@ -91,7 +91,7 @@ func (d *disk) openJournal(o Options) (err error) {
 func (d *disk) makeRoom(s config.Storage) error {
 	d.ballast = store.NewBallast(d.path, int64(s.BallastBytes))
 	free, _, err := store.FreeSpace(d.path)
-	if err != nil || free >= int64(s.MinFreeBytes) || d.ballast.Held() == 0 {
+	if err != nil || free >= max(int64(s.MinFreeBytes), store.RoomToOpen) || d.ballast.Held() == 0 {
 		return err
 	}
 	d.log.Warn("the disk is short of space; the ballast is given up for this start", "free_bytes", free, "ballast_bytes", d.ballast.Held())

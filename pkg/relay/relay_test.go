@@ -369,6 +369,13 @@ func TestAnyCopyOfTheStorageReplaysToTheSameBits(t *testing.T) {
 	}
 }
 
+// undelivered lets a storage forget what the upstream has: all of it is sent again. The note is written in time, or not.
+func undelivered(t *testing.T, dir string) {
+	if err := os.RemoveAll(filepath.Join(dir, "journal", "delivered")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func copyTree(t *testing.T, from, to string) {
 	t.Helper()
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
@@ -417,6 +424,7 @@ func TestForgetStartsASeriesAnew(t *testing.T) {
 	c := t.TempDir()
 	copyTree(t, dir, c)
 	r.stop()
+	undelivered(t, c)
 	again := newRecorder(t)
 	rr := start(t, c, again.URL, "")
 	rr.delivered()
@@ -444,6 +452,7 @@ func TestRulesTakeEffectWhereTheyStand(t *testing.T) {
 	}
 	c := t.TempDir()
 	copyTree(t, dir, c)
+	undelivered(t, c)
 	again := newRecorder(t)
 	rr := start(t, c, again.URL, "") // with a configuration that has no rules
 	rr.delivered()

@@ -5,6 +5,9 @@ package store
 // others write meanwhile.
 func (s *State) Room(n int64) (ok bool) { return hasFree(s.dir, 3*n+roomMargin) }
 
+// RoomToOpen is how many bytes must be free to open the database: it reads its logs back into memtables and writes those out.
+const RoomToOpen = 2*memTableBytes + roomMargin
+
 // RoomToClose says whether closing has the room that it needs: it writes what is in memory, up to a memtable, into a last table.
 func (s *State) RoomToClose() (ok bool) { return hasFree(s.dir, s.memTable+roomMargin) }
 

@@ -213,7 +213,7 @@ func TestRecalledPartsAreTheElectedReplicas(t *testing.T) {
 			for _, x := range []struct {
 				le string
 				v  float64
-			}{{"1", low}, {"+Inf", inf}} {
+			}{{"+Inf", inf}, {"1", low}} {
 				for _, replica := range []string{"a", "b"} {
 					all = append(all, one(haT0+k*15_000, x.v, "__name__", "h_bucket", "le", x.le, "cluster", "c", "__replica__", replica))
 				}
@@ -223,12 +223,13 @@ func TestRecalledPartsAreTheElectedReplicas(t *testing.T) {
 		for k := range int64(20) {
 			send(k, 100+float64(k), 1000+10*float64(k))
 		}
-		send(20, 120, 4) // le=1 has grown, +Inf is smaller: what came first is taken back
+		send(20, 60, 1200) // le=1 lost 59, which +Inf, gone before it, hides: it is taken back and gets them, too
 		p.send(haT0+400_000, one(haT0, 1, "__name__", "late"))
 		for _, le := range []string{"1", "+Inf"} {
 			got := p.out[`{__name__="h_bucket", cluster="c", le="`+le+`"}`]
-			if len(got) != 21 {
-				t.Errorf("le=%s: %d samples went out, want 21", le, len(got))
+			want := map[string]float64{"1": 119, "+Inf": 1259}[le]
+			if len(got) != 21 || got[20].Value != want {
+				t.Errorf("le=%s: %d samples went out, the last %v; want %v", le, len(got), got[len(got)-1].Value, want)
 			}
 		}
 	})

@@ -14,7 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,46 +50,106 @@ func requestOf(t int64, values map[string]float64) []byte {
 	return snappy.Encode(nil, msg)
 }
 
-// storage runs a relay over twenty requests, the tenth of which shows a loss, and one that the upstream refuses. At the end it is
-// stopped, or, with killed, its files are copied while it runs, as a kill leaves them.
+// storage is what a relay leaves that was stopped after twenty requests, or, with killed, what it has on disk while it runs, as a kill
+// leaves it.
 func storage(t testing.TB, killed bool) string {
 	t.Helper()
-	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	dir := t.TempDir()
+	r := startRelay(t, dir, newUpstream(t).URL)
+	r.twenty()
+	r.delivered()
+	if killed {
+		to := filepath.Join(t.TempDir(), "data")
+		if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		return to
+	}
+	r.stop()
+	return dir
+}
+
+// upstream refuses for good what has poison in it, and remembers the rest.
+type upstream struct {
+	*httptest.Server
+	mu  sync.Mutex
+	got map[string]float64
+}
+
+func newUpstream(t testing.TB) *upstream {
+	u := &upstream{got: map[string]float64{}}
+	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var b bytes.Buffer
 		_, _ = b.ReadFrom(r.Body)
-		msg, _ := snappy.Decode(nil, b.Bytes())
+		msg, err := snappy.Decode(nil, b.Bytes())
+		var wr prompb.WriteRequest
+		if err == nil {
+			err = wr.Unmarshal(msg)
+		}
+		if err != nil {
+			t.Error(err)
+		}
 		if bytes.Contains(msg, []byte("poison")) {
 			http.Error(w, "out of bounds", http.StatusBadRequest)
-		}
-	}))
-	defer up.Close()
-	dir := t.TempDir()
-	cfg, err := config.Parse(fmt.Appendf(nil, "remote_write:\n- url: %s\nstorage: {ballast_bytes: 1MB, min_free_bytes: 1MB, max_used_percent: 100}\n", up.URL), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := relay.New(relay.Options{Config: cfg, StoragePath: dir, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Version: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	over := make(chan error)
-	go func() { over <- r.Run(ctx) }()
-	write, admin := httptest.NewServer(r.WriteHandler()), httptest.NewServer(r.AdminHandler())
-	var stopped atomic.Bool
-	stop := func() {
-		if stopped.Swap(true) {
 			return
 		}
-		write.Close()
-		admin.Close()
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		for _, ts := range wr.Timeseries {
+			for _, s := range ts.Samples {
+				u.got[fmt.Sprint(ts.Labels[0].Value, s.Timestamp)] = s.Value
+			}
+		}
+	}))
+	t.Cleanup(u.Close)
+	return u
+}
+
+// value is what was forwarded of a series at a time.
+func (u *upstream) value(name string, at int64) float64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.got[fmt.Sprint(name, at)]
+}
+
+// running is a relay at work.
+type running struct {
+	t            testing.TB
+	write, admin *httptest.Server
+	stop         func()
+}
+
+func startRelay(t testing.TB, dir, upstream string) *running {
+	t.Helper()
+	cfg, err := config.Parse(fmt.Appendf(nil, "remote_write:\n- url: %s\nstorage: {ballast_bytes: 1MB, min_free_bytes: 1MB, max_used_percent: 100}\n"+
+		"correct: {forget_after: 100y} # the storage of testdata/format grows old\n", upstream), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, err := relay.New(relay.Options{Config: cfg, StoragePath: dir, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	over := make(chan error)
+	go func() { over <- relay.Run(ctx) }()
+	r := &running{t: t, write: httptest.NewServer(relay.WriteHandler()), admin: httptest.NewServer(relay.AdminHandler())}
+	r.stop = sync.OnceFunc(func() {
+		r.write.Close()
+		r.admin.Close()
 		cancel()
 		if err := <-over; err != nil {
 			t.Error(err)
 		}
-	}
-	defer stop()
-	wait(t, "ready", func() bool { return status(t, write.URL+"/-/ready") == 200 })
+	})
+	t.Cleanup(r.stop)
+	wait(t, "ready", func() bool { return status(t, r.write.URL+"/-/ready") == 200 })
+	return r
+}
+
+// twenty pushes twenty requests of four series: requests_total falls by 43 at its tenth, and one has a series that is refused.
+func (r *running) twenty() {
+	r.t.Helper()
 	for i := range 20 {
 		values := map[string]float64{"requests_total": float64(1000 + 10*i), "errors_total": float64(i), "temperature": 20}
 		if i >= 10 {
@@ -98,41 +158,46 @@ func storage(t testing.TB, killed bool) string {
 		if i == 15 {
 			values["poison_total"] = 1
 		}
-		req, _ := http.NewRequest(http.MethodPost, write.URL+"/api/v1/write", bytes.NewReader(requestOf(t0+int64(i)*15_000, values)))
-		req.Header.Set("Content-Type", "application/x-protobuf")
-		req.Header.Set("Content-Encoding", "snappy")
-		req.Header.Set("X-Scope-OrgID", "team")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusNoContent {
-			t.Fatal(resp.Status)
-		}
+		r.push(1, requestOf(t0+int64(i)*15_000, values))
 	}
-	wait(t, "delivered", func() bool {
+}
+
+// push sends a request of a version of remote write.
+func (r *running) push(version int, body []byte) {
+	r.t.Helper()
+	req, _ := http.NewRequest(http.MethodPost, r.write.URL+"/api/v1/write", bytes.NewReader(body))
+	req.Header.Set("Content-Type", "application/x-protobuf")
+	if version == 2 {
+		req.Header.Set("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")
+	}
+	req.Header.Set("Content-Encoding", "snappy")
+	req.Header.Set("X-Scope-OrgID", "team")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		r.t.Fatal(resp.Status)
+	}
+}
+
+// delivered waits until the upstream has everything.
+func (r *running) delivered() {
+	r.t.Helper()
+	wait(r.t, "delivered", func() bool {
 		var s struct {
 			Data struct {
 				Journal struct{ Delivered, End uint64 }
 			}
 		}
-		resp, err := http.Get(admin.URL + "/api/v1/status")
+		resp, err := http.Get(r.admin.URL + "/api/v1/status")
 		if err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		defer resp.Body.Close()
 		return json.NewDecoder(resp.Body).Decode(&s) == nil && s.Data.Journal.Delivered+1 == s.Data.Journal.End
 	})
-	if killed {
-		to := t.TempDir()
-		if err := os.CopyFS(filepath.Join(to, "data"), os.DirFS(dir)); err != nil {
-			t.Fatal(err)
-		}
-		return filepath.Join(to, "data")
-	}
-	stop()
-	return dir
 }
 
 func status(t testing.TB, url string) int {

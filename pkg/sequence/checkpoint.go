@@ -56,7 +56,6 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 	if w.draft != nil || w.next < w.oldEnd || last == good.Seq {
 		return
 	}
-	w.purge()
 	d := &draft{
 		seq: last, began: time.Now(), labels: w.labels, history: w.history, families: map[string]family{}, more: make(chan struct{}, 1),
 		dueSeries: w.table.pages.fall(), dueGroups: w.groups.pages.fall(), dueNatives: w.natives.dirty,
@@ -238,15 +237,25 @@ func (w *writer) putPage(d *draft, version *store.Draft, s sheet) error {
 	return w.pieces.put(version, store.PrefixLabels, s.page<<bits, records)
 }
 
-// purge forgets series that were not seen for correct.forget_after. A series
-// that comes back after that long starts anew whether it was purged or not (see
-// outlived), so when this happens to run changes no value.
-func (w *writer) purge() {
+// purgePlaces is how many places are looked through every second: a fraction of
+// a millisecond's work.
+const purgePlaces = 1 << 16
+
+// purge looks through the next n places and forgets series that were not seen
+// for correct.forget_after. A series that comes back after that long starts anew
+// whether it was purged or not (see outlived), so when this happens to run
+// changes no value.
+func (w *writer) purge(n uint32) {
 	deadline := w.clock/1000 - w.forgetMS/1000 - 1
 	if deadline <= 0 {
 		return
 	}
-	for id := range w.table.series.n {
+	for range min(n, w.table.series.n) {
+		if w.purged >= w.table.series.n {
+			w.purged = 0
+		}
+		id := w.purged
+		w.purged++
 		s := w.table.series.at(id)
 		if s.flags&isFree == 0 && s.seen != 0 && int64(s.seen) < deadline {
 			w.forget(id)

@@ -130,7 +130,7 @@ func play(t testing.TB, dir string) *played {
 func (p *played) end() {
 	p.stop()
 	if p.draft != nil {
-		<-p.checkpointed
+		_ = <-p.checkpointed
 	}
 	if err := errors.Join(p.state.Close(), p.journal.Close()); err != nil {
 		p.t.Fatal(err)
@@ -276,4 +276,130 @@ func playWithStops(t *testing.T, seed uint64) {
 	p.end()
 	p = play(t, dir)
 	same(t, "read back after the end", p.knows(), after[p.writer.next-1])
+}
+
+// stored is every key of the state's pages, with what is in it.
+func (p *played) stored() (keys []string, records int) {
+	for _, prefix := range []byte{store.PrefixSeries, store.PrefixLabels, store.PrefixHistogram, store.PrefixNative} {
+		err := p.state.Load([]byte{prefix}, func(key, value []byte) error {
+			keys = append(keys, fmt.Sprintf("%c%x", key[0], key[1:]))
+			return DecodeStored(key, value, func(Stored) error { records++; return nil })
+		})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return keys, records
+}
+
+// save makes a checkpoint of what is there.
+func (p *played) save() {
+	p.beginCheckpoint(p.ctx)
+	p.finish()
+}
+
+// named is a request of counters called so, with a long label each.
+func named(ms int64, label int, names ...string) step {
+	req := &prompb.WriteRequest{}
+	for _, n := range names {
+		req.Timeseries = append(req.Timeseries, prompb.TimeSeries{
+			Labels:  []prompb.Label{{Name: "__name__", Value: n}, {Name: "x", Value: noise(n, label)}},
+			Samples: []prompb.Sample{{Timestamp: ms, Value: 1}}})
+	}
+	msg, err := req.Marshal()
+	if err != nil {
+		panic(err)
+	}
+	return step{body: snappy.Encode(nil, msg), ms: ms}
+}
+
+// noise is n characters that do not compress well.
+func noise(seed string, n int) string {
+	rng := rand.New(rand.NewPCG(uint64(len(seed)), uint64(seed[len(seed)-1])))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = 'a' + byte(rng.IntN(26))
+	}
+	return string(b)
+}
+
+const playMS = 1_790_000_000_000
+
+// Rule: what is forgotten leaves nothing on disk: neither a record in a page of
+// others, nor a page without series.
+func TestForgottenSeriesLeaveNothingOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	p := play(t, dir)
+	defer func() { p.end() }()
+	var names []string
+	var keys []byte
+	for i := range 3 * pageLen {
+		names = append(names, fmt.Sprintf("c_%03d_total", i))
+		keys = appendKey(keys, rewrite.KeyOf("", labels.FromStrings("__name__", names[i], "x", noise(names[i], 10))))
+	}
+	p.next(named(playMS, 10, names...))
+	p.save()
+	if got, n := p.stored(); len(got) != 6 || n != 6*pageLen {
+		t.Fatalf("%d records under %v", n, got)
+	}
+	p.next(step{forget: keys[:(pageLen+5)*keyLen], ms: playMS + 1})
+	p.save()
+	if got, n := p.stored(); len(got) != 4 || n != 2*(2*pageLen-5) {
+		t.Fatalf("after a page and a part of one were forgotten: %d records under %v", n, got)
+	}
+	p.end()
+	p = play(t, dir)
+	if p.table.live != 2*pageLen-5 {
+		t.Fatalf("%d series read back", p.table.live)
+	}
+	p.next(step{forget: keys, ms: playMS + 2})
+	p.save()
+	if got, _ := p.stored(); len(got) != 0 {
+		t.Fatalf("after all were forgotten: %v", got)
+	}
+}
+
+// Rule: a page of large records is cut into values that the database takes, and
+// pieces that are no longer needed go.
+func TestALargePageIsCut(t *testing.T) {
+	dir := t.TempDir()
+	p := play(t, dir)
+	defer func() { p.end() }()
+	var names []string
+	var keys []byte
+	const long = 20_000
+	for i := range 40 {
+		names = append(names, fmt.Sprintf("c_%03d_total", i))
+		keys = appendKey(keys, rewrite.KeyOf("", labels.FromStrings("__name__", names[i], "x", noise(names[i], long))))
+	}
+	p.next(named(playMS, long, names...))
+	p.save()
+	before, n := p.stored()
+	if len(before) < 4 || n != 80 {
+		t.Fatalf("%d records under %v, want 80 under more than 3", n, before)
+	}
+	want := p.knows()
+	p.end()
+	p = play(t, dir)
+	same(t, "read back", p.knows(), want)
+	p.next(step{forget: keys[:38*keyLen], ms: playMS + 1})
+	p.save()
+	if got, n := p.stored(); len(got) != 2 || n != 4 {
+		t.Fatalf("%d records under %v, want 4 under 2", n, got)
+	}
+	p.end()
+	p = play(t, dir)
+	if p.table.live != 2 {
+		t.Fatalf("%d series read back", p.table.live)
+	}
+}
+
+// Rule: a page that is damaged in a way that no checksum found is an error.
+func FuzzDecodeStored(f *testing.F) {
+	f.Add([]byte("s\x00\x00\x00\x00"), packPage(appendPaged(nil, 3, make([]byte, 20))))
+	f.Add([]byte("l\x00\x00\x00\x40"), packPage(appendPaged(nil, 0, append(make([]byte, 16), 1, 0, 1, 'a', 1, 'b'))))
+	f.Add([]byte("h\x00\x00\x00\x08"), packPage(nil))
+	f.Fuzz(func(_ *testing.T, key, value []byte) {
+		_ = DecodeStored(key, value, func(Stored) error { return nil }) // does not panic
+	})
 }

@@ -53,6 +53,7 @@ type writer struct {
 	lastBegan time.Time     // of the last draft
 	lastBusy  time.Duration // what it took
 	samples   int64         // since then
+	purged    uint32        // the place that purge looks at next
 
 	asks          chan func() // run between two requests
 	stopped       chan struct{}
@@ -119,6 +120,7 @@ func (w *writer) run(ctx context.Context, ready <-chan *Request) error {
 		case ask := <-w.asks:
 			ask()
 		case <-tick.C:
+			w.purge(purgePlaces)
 			if w.dueNow() {
 				w.beginCheckpoint(ctx)
 				copying.Reset(copyEvery)
@@ -160,6 +162,7 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	w.overdue()
 	switch r.kind {
 	case store.KindBatch1, store.KindBatch2:
+		w.samples += int64(len(r.Batch.Samples) + len(r.Batch.Histograms))
 		it.After = w.apply(r)
 		it.Batch, it.Done = &r.Batch, func() { w.land(r) }
 	case store.KindRules:

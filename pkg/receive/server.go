@@ -16,9 +16,9 @@ type Timeouts struct {
 	Idle   time.Duration // between two requests
 }
 
-// DefaultTimeouts close a slow or idle client within 30 s.
+// DefaultTimeouts close a slow or idle client within 30 s, a busy machine's delay included.
 func DefaultTimeouts() Timeouts {
-	return Timeouts{Header: 10 * time.Second, Body: 30 * time.Second, Write: time.Minute, Idle: 30 * time.Second}
+	return Timeouts{Header: 10 * time.Second, Body: 25 * time.Second, Write: time.Minute, Idle: 25 * time.Second}
 }
 
 const (

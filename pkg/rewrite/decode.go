@@ -111,13 +111,18 @@ func (b *Batch) decompress() error {
 	return nil
 }
 
-// grow makes room for one more entry, within what the bytes before p and the whole message allow.
+// grow makes room for one more entry, within what the bytes before p and the whole message allow:
+// for as many as there will be if it goes on like this, so that little is allocated in vain.
 func grow[T any](b *Batch, s []T, size, p int, what string) ([]T, error) {
 	if most := (entryFactor*p + entrySlack) / size; len(s) >= most {
 		return s, &TooLargeError{What: what + " for the bytes they take", Limit: most, Got: -1, Series: -1}
 	}
 	most := (entryFactor*len(b.Message) + entrySlack) / size
-	bigger := make([]T, len(s), min(max(64, 2*len(s)), most))
+	foreseen := int(float64(len(s)) * float64(len(b.Message)) / float64(max(p, 1)) * 1.1)
+	if foreseen > 4*len(s) { // of the first entries one cannot tell
+		foreseen = 4 * len(s)
+	}
+	bigger := make([]T, len(s), min(max(64, len(s)+len(s)/4, foreseen), most))
 	copy(bigger, s)
 	return bigger, nil
 }

@@ -41,26 +41,38 @@ func newBlockHash() blockHash {
 	return h
 }
 
-// sum hashes a block of leastBlock to mostBlock bytes.
+// sum hashes a block of leastBlock to mostBlock bytes. Two sums are kept, so
+// that the additions of one need not wait for those of the other.
 func (h *blockHash) sum(tenant uint64, b []byte) uint64 {
-	hi, lo := bits.Mul64(tenant+h.tenant[0], h.tenant[1])
+	var x, y nhSum
+	x.hi, x.lo = bits.Mul64(tenant+h.tenant[0], h.tenant[1])
 	k := h.words[:]
-	var carry uint64
 	last := b[len(b)-16:]
-	for len(b) >= 16 && len(k) >= 2 {
-		x := binary.LittleEndian.Uint64(b) + k[0]
-		y := binary.LittleEndian.Uint64(b[8:]) + k[1]
-		p, q := bits.Mul64(x, y)
-		lo, carry = bits.Add64(lo, q, 0)
-		hi, _ = bits.Add64(hi, p, carry)
+	for len(b) >= 32 && len(k) >= 4 {
+		x.add(binary.LittleEndian.Uint64(b)+k[0], binary.LittleEndian.Uint64(b[8:])+k[1])
+		y.add(binary.LittleEndian.Uint64(b[16:])+k[2], binary.LittleEndian.Uint64(b[24:])+k[3])
+		b, k = b[32:], k[4:]
+	}
+	if len(b) >= 16 && len(k) >= 2 {
+		x.add(binary.LittleEndian.Uint64(b)+k[0], binary.LittleEndian.Uint64(b[8:])+k[1])
 		b, k = b[16:], k[2:]
 	}
 	if len(b) > 0 { // the rest, with as much of what was hashed already as makes it 16 bytes
-		p, q := bits.Mul64(binary.LittleEndian.Uint64(last)+k[0], binary.LittleEndian.Uint64(last[8:])+k[1])
-		lo, carry = bits.Add64(lo, q, 0)
-		hi, _ = bits.Add64(hi, p, carry)
+		y.add(binary.LittleEndian.Uint64(last)+k[0], binary.LittleEndian.Uint64(last[8:])+k[1])
 	}
+	lo, carry := bits.Add64(x.lo, y.lo, 0)
+	hi, _ := bits.Add64(x.hi, y.hi, carry)
 	return h.shift(hi, lo)
+}
+
+// nhSum is a sum of products, modulo 2^128.
+type nhSum struct{ hi, lo uint64 }
+
+func (s *nhSum) add(x, y uint64) {
+	hi, lo := bits.Mul64(x, y)
+	var carry uint64
+	s.lo, carry = bits.Add64(s.lo, lo, 0)
+	s.hi, _ = bits.Add64(s.hi, hi, carry)
 }
 
 // shift is the upper half of the sum of two 128-bit products.

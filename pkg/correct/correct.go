@@ -68,11 +68,13 @@ const (
 	KindSpike                       // it jumped up because the sender re-anchored it
 	KindDuplicate                   // same timestamp, other value: dropped
 	KindInvalid                     // NaN, an infinity or a negative value: passed
+	KindLostState                   // what was known of it was dropped while it carried an offset: it starts again from 0
 )
 
 var kindNames = [...]string{
 	KindReset: "reset", KindHiddenReset: "hidden_reset", KindLoss: "loss", KindJitter: "jitter", KindWrap: "wrap",
 	KindNoise: "noise", KindGlitch: "glitch", KindSpike: "spike", KindDuplicate: "duplicate", KindInvalid: "invalid",
+	KindLostState: "lost_state",
 }
 
 // String is the name used in the log, the API and metrics.

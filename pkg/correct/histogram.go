@@ -57,7 +57,8 @@ const (
 	partPending   = 1 << iota // the last step has still to be learned
 	partAway                  // a stale marker came before the last sample
 	partVirtual               // c.Raw is not what came last: the part missed a full reset
-	partFlags     = partPending | partAway | partVirtual
+	partAnew                  // not seen yet, and its state was lost: it is to begin at 0
+	partFlags     = partPending | partAway | partVirtual | partAnew
 	maxParts      = math.MaxUint16 - 1
 	roundingShare = 1.0 / (1 << 50) // of a value: what increases may differ by from rounding alone
 )

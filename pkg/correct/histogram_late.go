@@ -27,6 +27,9 @@ func (h *Histogram) newcomer(i int, s Sample) (v float64, ok bool) {
 func (h *Histogram) place(i int, s Sample) float64 {
 	p, cs := &h.parts[i], h.cs
 	hp := &cs.parts[i]
+	if h.atZero(i, s) {
+		return hp.out
+	}
 	if p.role == RoleCount && h.inf != 0 {
 		hp.off = cs.parts[h.inf-1].off
 	}
@@ -48,7 +51,7 @@ func (h *Histogram) place(i int, s Sample) float64 {
 	}
 	for at := p.upper; at != 0; at = h.parts[at-1].upper {
 		if q := &h.parts[at-1]; q.c.Seen() && q.c.T >= s.T {
-			v = max(min(v, cs.parts[at-1].out), s.V)
+			v = max(min(v, cs.parts[at-1].out), s.V+min(hp.off, 0))
 			break
 		}
 	}

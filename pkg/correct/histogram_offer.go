@@ -88,8 +88,13 @@ func (h *Histogram) Offer(i int, p Policy, s Sample, tag uint64) (out Outcome, h
 			return out, true
 		}
 	}
+	anew := pt.flags&partAnew != 0
 	if v, ok := h.calm(i, s); ok {
 		out.V, out.ST = v, h.start(s.ST)
+		if anew && v != s.V {
+			out.Corrections = fromZero(s)
+			out.Corrections[0].Out = v
+		}
 		return out, false
 	}
 	h.hold(i, s, tag, false)

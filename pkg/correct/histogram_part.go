@@ -83,5 +83,5 @@ func (p *part) learn(x, dt float64) {
 // begin takes a part's first sample in.
 func (p *part) begin(s Sample) {
 	p.c = Counter{T: s.T, Raw: s.V, ST: s.ST, before: s.V, flags: flagSeen}
-	p.older, p.olderMS, p.flags = s.V, 0, 0
+	p.older, p.olderMS, p.flags = s.V, 0, p.flags&partAnew
 }

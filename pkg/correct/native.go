@@ -31,6 +31,7 @@ type Native struct {
 	c    Counter // of the total; its Raw is the count
 	last histogram.FloatHistogram
 	cs   *nativeCase // nil until something befell it
+	anew bool        // not seen yet, and its state was lost
 	turn bool        // the sample at hand is another replica's first
 }
 
@@ -68,9 +69,15 @@ func (n *Native) Apply(p Policy, t, st int64, h *histogram.FloatHistogram) (out 
 		return h, st, false, false, []Correction{{Kind: KindInvalid, T: t, PrevT: n.c.T, Prev: n.c.Raw, Raw: h.Count, Out: h.Count}}
 	case !n.c.Seen(), t > n.c.T && h.UsesCustomBuckets() != n.last.UsesCustomBuckets():
 		// Exponential beside custom buckets: nothing can be compared, it begins anew.
+		anew := n.anew
 		*n = Native{c: Counter{T: t, Raw: h.Count, ST: st, before: h.Count, flags: flagSeen}}
 		n.keep(h)
-		return h, st, false, false, nil
+		if anew && h.Count > 0 {
+			n.atZero(t)
+			cs = fromZero(Sample{T: t, V: h.Count, ST: st})
+		}
+		out, outST, changed = n.answer(t, st, h)
+		return out, outST, false, changed, cs
 	case t < n.c.T:
 		out, outST, changed = n.answer(t, st, h)
 		return out, outST, false, changed, nil

@@ -68,10 +68,13 @@ func (ws *words) before(t int64) bool {
 }
 
 // spans: the step of c to its last sample is the one that w is about. A start
-// before that step is none that it can show, and what has start timestamps of
-// its own needs nobody's word.
+// before that step is none that it can show, what has start timestamps of its own needs nobody's
+// word, and the target says nothing of what has hardly been seen.
 func (w Word) spans(c *Counter) bool {
 	prev := c.T - int64(c.lastMS)
+	if w.Start == 0 && c.n < clipAfter {
+		return false
+	}
 	return c.ST == 0 && c.T >= w.T && prev < w.T && (w.Start == 0 || w.Start > prev)
 }
 
@@ -81,7 +84,7 @@ func (w Word) about(c *Counter) bool { return c.Seen() && c.T <= w.T && (c.n > 0
 
 // hides: the last step of c, in which nothing fell, may be a restart that did not show.
 func (w Word) hides(c *Counter, prev, raw float64) bool {
-	return prev > 0 && raw >= prev && (w.Start != 0 || c.n >= clipAfter && fits(c.pace(), raw, float64(c.lastMS)/1000))
+	return prev > 0 && raw >= prev && (w.Start != 0 || fits(c.pace(), raw, float64(c.lastMS)/1000))
 }
 
 // Tell keeps w for the next sample. What comes back is to be kept with c, as by Apply.

@@ -141,7 +141,14 @@ func (w *writer) correct(b *rewrite.Batch, i, j int, id uint32, s *series, c *co
 	if tr != nil {
 		rest = tr.rest
 	}
+	lost := !c.Seen() && w.startsFromZero(s.key)
+	if lost {
+		apply = (*correct.Counter).FromZero
+	}
 	rest, out := apply(c, rest, w.class.policies[s.policy], sample)
+	if lost && c.Seen() {
+		w.began(s.key)
+	}
 	if tr == nil && (rest != nil || len(out.Corrections) > 0) {
 		tr = &trouble{}
 		w.table.troubles[id] = tr

@@ -74,6 +74,7 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 		}
 	}
 	w.encodeTargets(d)
+	w.encodeLosses(d)
 	w.encodeElections(
 		func(key string, value []byte) { d.put(store.PrefixElection, []byte(key), value) },
 		func(key string) { d.delete(store.PrefixElection, []byte(key)) })

@@ -42,6 +42,9 @@ func (w *writer) forgetAll(payload []byte) {
 		k := decodeKey(payload)
 		payload = payload[keyLen:]
 		if id, ok := w.table.find(k); ok {
+			if w.carries(id, w.table.series.at(id)) && !w.observe {
+				w.lose(k)
+			}
 			w.forget(id)
 		}
 	}

@@ -138,6 +138,10 @@ func (gs *groups) await(gid uint32, deadline int64) {
 
 // offer is the way of a part's sample that is not plainly healthy.
 func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample correct.Sample) {
+	if w.startsFromZero(s.key) {
+		g.histogram.FromZero(int(s.part))
+		w.began(s.key)
+	}
 	out, held := g.histogram.Offer(int(s.part), w.class.policies[g.policy], sample, inBatch(j))
 	if !held {
 		w.outcome(b, i, j, sample, out, g.tally())
@@ -287,8 +291,12 @@ func (w *writer) dissolve(gid uint32) {
 	for g.histogram.Waiting() {
 		w.judge(g)
 	}
+	lost := !w.observe && g.carries()
 	for _, place := range g.members {
 		s := w.table.series.at(place)
+		if lost {
+			w.lose(s.key)
+		}
 		s.counter, s.part, s.gen = 0, 0, 0
 		s.flags &^= isPart
 	}

@@ -16,7 +16,7 @@ func (w *writer) load() error {
 	members := loading{ts: w.targets, places: map[string]uint32{}}
 	steps := []func() error{
 		w.loadMeta, w.loadFamilies, w.loadHistory, func() error { return w.loadLabels(&members) }, w.loadSeries, w.loadGroups, w.loadNatives,
-		func() error { members.settle(w); return w.loadTargets() }, w.loadElections,
+		func() error { members.settle(w); return w.loadTargets() }, w.loadLosses, w.loadElections,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

@@ -3,6 +3,7 @@ package sequence
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/prometheus/prometheus/model/histogram"
 
@@ -49,9 +50,16 @@ func (w *writer) applyNative(b *rewrite.Batch, i int, id uint32, s *series, e *e
 			panic(fmt.Sprintf("BUG: a native histogram was accepted and cannot be read: %v", err))
 		}
 		n.histogram.TakenOver(another)
+		lost := n.histogram.Newest() == math.MinInt64 && w.startsFromZero(s.key)
+		if lost {
+			n.histogram.FromZero()
+		}
 		out, st, drop, changed, corrections := n.histogram.Apply(w.class.policies[s.policy], h.T, h.ST, &ns.scratch)
 		if another && n.histogram.Newest() == h.T {
 			n.since = e.since
+		}
+		if lost && n.histogram.Newest() != math.MinInt64 {
+			w.began(s.key)
 		}
 		if len(corrections) > 0 {
 			w.record(b.Tenant, b.Labels(i), corrections, &n.counts)

@@ -29,6 +29,7 @@ type writer struct {
 	groups   *groups
 	natives  *natives
 	targets  *targets
+	lost     *losses
 	class    *classifier
 	pairs    *elections
 	rules    []byte      // the rules in force, as the journal holds them
@@ -74,7 +75,7 @@ type writer struct {
 func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 	w := &writer{
 		out: o.Out, mark: o.Mark, state: o.State, journal: o.Journal, log: o.Logger, metrics: m,
-		table: newTable(), groups: newGroups(), natives: newNatives(), targets: newTargets(), class: newClassifier(), pairs: newElections(), next: good.Seq + 1,
+		table: newTable(), groups: newGroups(), natives: newNatives(), targets: newTargets(), lost: newLosses(), class: newClassifier(), pairs: newElections(), next: good.Seq + 1,
 		seek:     &atomic.Pointer[rewrite.PairLabels]{},
 		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), joinMS: time.Duration(o.Correct.JoinWait).Milliseconds(), labels: newIdentities(), pieces: pieces{},
 		asks: make(chan func()), stopped: make(chan struct{}), checkpointNow: make(chan struct{}, 1), checkpointed: make(chan error, 1),

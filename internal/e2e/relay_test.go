@@ -33,6 +33,7 @@ type relayOptions struct {
 	upstream string // URL that it forwards to
 	message  string // protobuf_message; empty: the default
 	receive  string // more lines of the receive: section, indented by two
+	more     string // more sections
 }
 
 // yaml is the configuration. The storage's bounds are small: a test machine's disk may be nearly full.
@@ -52,7 +53,7 @@ func (o relayOptions) yaml() string {
   min_free_bytes: 1MB
   max_used_percent: 99
   ballast_bytes: 1MB
-`, o.upstream, message, o.receive)
+%s`, o.upstream, message, o.receive, o.more)
 }
 
 // startRelay runs the binary with an empty storage until it is ready.

@@ -19,6 +19,7 @@ type sender struct {
 	bin     string            // program's name in .cache/bin
 	message string            // protobuf_message; empty: a server that does not know the key
 	headers map[string]string // sent with every write
+	replica string            // of a pair: external labels cluster and __replica__
 	rich    bool              // scrapes by protobuf and sends native histograms and exemplars too
 }
 
@@ -52,7 +53,7 @@ func (s sender) start(t *testing.T, tg *target, writeURL string) *prometheus {
 global:
   scrape_interval: %[1]v
   scrape_timeout: %[1]v
-scrape_configs:
+%[6]sscrape_configs:
   - job_name: story
     static_configs:
       - targets: [%[2]q]
@@ -66,6 +67,14 @@ scrape_configs:
       max_backoff: 300ms
       min_shards: 4
       max_shards: 4
-%[4]s`, scrapeInterval, tg.addr, writeURL, extra.String(), protocols)
+%[4]s`, scrapeInterval, tg.addr, writeURL, extra.String(), protocols, s.external())
 	return startPrometheus(t, "sender", program(t, s.bin), config, flags...)
+}
+
+// external is the part of the configuration that makes it one of a pair.
+func (s sender) external() string {
+	if s.replica == "" {
+		return ""
+	}
+	return "  external_labels: {cluster: pair, __replica__: " + s.replica + "}\n"
 }

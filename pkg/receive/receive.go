@@ -63,9 +63,9 @@ func New(o Options) *Handler {
 	return h
 }
 
-// memoryBytes bounds what is remembered of label sets, in bytes: three million
-// of them. It is taken as they come.
-const memoryBytes = 128 << 20
+// memoryBytes bounds what is remembered of label sets, in bytes: one and a half
+// million of them. It is taken as they come.
+const memoryBytes = 64 << 20
 
 // Configure puts other limits in force, from the next request on.
 func (h *Handler) Configure(s config.Receive) {

@@ -23,6 +23,7 @@ const (
 	PrefixMeta       = 'm'
 	PrefixElection   = 'e' // tenant, a zero byte, cluster
 	PrefixTarget     = 't' // 16 bytes of the key that a target's series share
+	PrefixLost       = 'z' // 16 bytes of series key
 )
 
 // markerKey is written into Badger at a checkpoint's version after all its keys, with the very bytes of the head.

@@ -56,7 +56,7 @@ func TestTheFormatPageHasTheCodesConstants(t *testing.T) {
 	if !strings.Contains(state, fmt.Sprintf("| 8 | 4 | format version, %d |", stateFormat)) {
 		t.Errorf("docs/format.md does not give the state's format version %d", stateFormat)
 	}
-	for _, p := range []byte{PrefixSeries, PrefixLabels, PrefixCorrection, PrefixHistogram, PrefixNative, PrefixFamily, PrefixMeta} {
+	for _, p := range []byte{PrefixSeries, PrefixLabels, PrefixCorrection, PrefixHistogram, PrefixNative, PrefixFamily, PrefixMeta, PrefixElection, PrefixTarget, PrefixLost} {
 		if !strings.Contains(state, fmt.Sprintf("\n| `%c` +", p)) {
 			t.Errorf("docs/format.md does not say what is under %c", p)
 		}

@@ -27,7 +27,7 @@ const (
 	perBatch = 500              // series of one request
 	overload = 10 * time.Second // times -torture
 	times    = 10               // what is offered is at least so many times what the upstream takes
-	brake    = 20               // and the upstream takes one part in so many of what comes without bombs
+	brake    = 60               // and the upstream takes one part in so many of what comes without bombs
 )
 
 // ledger is what was acknowledged and what arrived: for each sender the

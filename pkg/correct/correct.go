@@ -15,8 +15,10 @@
 //     sample that comes twice, or late, comes out with the same bits.
 //   - A decision has three steps, each a function of what it is handed:
 //     evidence is gathered (evidence.go), its sum becomes a verdict
-//     (verdict.go), the verdict is applied to a Counter (enact.go). Parts of a
-//     histogram will be Counters to which one common verdict is applied.
+//     (verdict.go), the verdict is applied to a Counter (enact.go). A
+//     histogram, classic or native, is judged by its total and its densities (whole.go).
+//   - What is heard from outside a counter's own samples (word.go) takes effect
+//     with the sample after the one that it is about.
 //   - Every verdict becomes a Correction that carries its evidence.
 package correct
 

@@ -7,10 +7,20 @@ import (
 	"pawl/internal/accuracy"
 )
 
-// TestHistogramTable is the evaluator for classic histograms, and for summaries.
+// TestHistogramTable is the evaluator for classic histograms.
 func TestHistogramTable(t *testing.T) {
 	s, margin := settings(t, accuracy.Settings{Seeds: 4, Hours: 6})
-	for _, class := range append(accuracy.HistClasses(), accuracy.SummaryClasses()...) {
+	measureHistograms(t, accuracy.HistClasses(), s, margin)
+}
+
+// TestSummaryTable is the evaluator for summaries. They cost little, and their restarts scatter: it takes more seeds.
+func TestSummaryTable(t *testing.T) {
+	s, margin := settings(t, accuracy.Settings{Seeds: 12, Hours: 10})
+	measureHistograms(t, accuracy.SummaryClasses(), s, margin)
+}
+
+func measureHistograms(t *testing.T, classes []accuracy.HistClass, s accuracy.Settings, margin float64) {
+	for _, class := range classes {
 		t.Run(class.Name, func(t *testing.T) {
 			row, err := accuracy.MeasureHistogram(context.Background(), accuracy.Engine{}, class, s)
 			if err != nil {

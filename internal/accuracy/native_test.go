@@ -9,7 +9,7 @@ import (
 
 // TestNativeTable is the evaluator for native histograms.
 func TestNativeTable(t *testing.T) {
-	s, margin := settings(t, accuracy.Settings{Seeds: 6, Hours: 4})
+	s, margin := settings(t, accuracy.Settings{Seeds: 3, Hours: 10})
 	for _, class := range accuracy.NativeClasses() {
 		t.Run(class.Name, func(t *testing.T) {
 			row, err := accuracy.MeasureNative(context.Background(), accuracy.Engine{}, class, s)

@@ -142,7 +142,16 @@ func chunk(ctx context.Context, r row, done, n int, seed uint64) (figures map[st
 	return figures, "", string(text), took, nil
 }
 
-func tail(b []byte, n int) string { return string(bytes.TrimSpace(b[max(0, len(b)-n):])) }
+// tail is what a test that failed has said, and the end of everything that was printed, n bytes of each.
+func tail(b []byte, n int) string {
+	var said []byte
+	for line := range bytes.Lines(b) {
+		if bytes.Contains(line, []byte("_test.go:")) && len(said) < n {
+			said = append(said, line...)
+		}
+	}
+	return string(said) + string(bytes.TrimSpace(b[max(0, len(b)-n):]))
+}
 
 // merge adds up counts; of extremes and sizes it keeps the greatest.
 func (rec *record) merge(figures map[string]float64) {

@@ -18,7 +18,7 @@ const envStory = "PAWL_RIG_STORY"
 // upstream that takes one request in three and loses its answers, the relay is
 // killed and started again, and in the end nothing is missing.
 func TestOneCrashToldByItself(t *testing.T) {
-	r := newRun(t, seedOf(t), runOptions{relay: relayOptions{checkpoint: -1, segment: -1, message: messageV1}})
+	r := newRun(t, seedOf(t), runOptions{relay: relayOptions{checkpoint: time.Second, segment: -1, message: messageV1}})
 	var s strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	r.start()

@@ -269,7 +269,9 @@ func (u *upstream) keep(got []arrival) {
 			continue
 		}
 		u.first++
-		if at < len(k.t) && !u.unordered {
+		// What was refused for good was settled so; that it comes again, with a
+		// repetition of the sender's or after a kill, and is taken then, is no disorder.
+		if at < len(k.t) && !u.unordered && !u.refused[place{a.id(), a.t}] {
 			u.odd("D: %s at %d came for the first time after %d", u.fleet.labels[a.id()], a.t, k.newest)
 		}
 		k.newest = max(k.newest, a.t)

@@ -130,7 +130,9 @@ func play(t testing.TB, dir string) *played {
 func (p *played) end() {
 	p.stop()
 	if p.draft != nil {
-		_ = <-p.checkpointed
+		if err := <-p.checkpointed; err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	if err := errors.Join(p.state.Close(), p.journal.Close()); err != nil {
 		p.t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 // ThroughRow is a line of the table of what went through a running relay, beside the engine alone.
 type ThroughRow struct {
 	Row
+	Batch   int     `json:"batch"`   // scrapes in a request, and so how far apart the parts of a histogram come
 	Odd     int     `json:"odd"`     // frames that are no histogram: not cumulative in value or increase, or _count is not +Inf
 	Engine  float64 `json:"engine"`  // the engine's mean error on the same traces
 	Other   int     `json:"other"`   // samples that came out of the relay otherwise than out of the engine, by more than rounding
@@ -54,7 +55,7 @@ func ThroughRelay(ctx context.Context, path string, s Settings) (rows []ThroughR
 		if c.batch > 1 {
 			row.Class += fmt.Sprintf(", %d scrapes a request", c.batch)
 		}
-		through := ThroughRow{Row: row.Row, Odd: p.odd + row.Bent, Engine: alone.Mean.Pawl, Other: both.other, Samples: both.samples}
+		through := ThroughRow{Row: row.Row, Batch: c.batch, Odd: p.odd + row.Bent, Engine: alone.Mean.Pawl, Other: both.other, Samples: both.samples}
 		through.Within = row.Within && through.Odd == 0
 		rows = append(rows, through)
 	}

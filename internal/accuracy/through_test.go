@@ -34,14 +34,20 @@ func TestThroughTheRelay(t *testing.T) {
 		if row.Mean.Pawl > margin*row.Reach {
 			t.Errorf("%s: error %.4g is beyond %v times the reach of %.4g", row.Class, row.Mean.Pawl, margin, row.Reach)
 		}
+		if row.Mean.Steps != 0 {
+			t.Errorf("%s: %d steps downwards", row.Class, row.Mean.Steps)
+		}
+		if row.Batch > 1 {
+			continue // parts that come several scrapes apart come out otherwise, see docs/accuracy.md
+		}
+		if row.Odd != 0 {
+			t.Errorf("%s: %d timestamps are no histogram", row.Class, row.Odd)
+		}
 		if d := math.Abs(row.Mean.Pawl - row.Engine); d > row.Reach/10 {
 			t.Errorf("%s: the relay's error is %.4g from the engine's, a tenth of the reach is %.4g", row.Class, d, row.Reach/10)
 		}
 		if row.Other > row.Samples/1000 {
 			t.Errorf("%s: %d of %d samples are other than the engine's", row.Class, row.Other, row.Samples)
-		}
-		if row.Mean.Steps != 0 {
-			t.Errorf("%s: %d steps downwards", row.Class, row.Mean.Steps)
 		}
 	}
 }

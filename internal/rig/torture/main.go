@@ -66,7 +66,8 @@ func run(statePath, page, only, commit string, render, list, again bool) error {
 			continue
 		}
 		if again {
-			s.of(r.Name).Failures = nil
+			rec := s.of(r.Name)
+			rec.Past, rec.Failures = append(rec.Past, rec.Failures...), nil
 		}
 		if err := s.work(ctx, r, commit); err != nil {
 			return err

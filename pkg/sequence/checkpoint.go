@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"pawl/internal/killpoint"
@@ -245,7 +246,8 @@ const purgePlaces = 1 << 16
 // purge looks through the next n places and forgets series that were not seen
 // for correct.forget_after. A series that comes back after that long starts anew
 // whether it was purged or not (see outlived), so when this happens to run
-// changes no value.
+// changes no value. A part stays as long as its histogram lives: without it the
+// others would start anew.
 func (w *writer) purge(n uint32) {
 	deadline := w.clock/1000 - w.forgetMS/1000 - 1
 	if deadline <= 0 {
@@ -258,11 +260,18 @@ func (w *writer) purge(n uint32) {
 		id := w.purged
 		w.purged++
 		s := w.table.series.at(id)
-		if s.flags&isFree == 0 && s.seen != 0 && int64(s.seen) < deadline {
+		if s.flags&isFree == 0 && s.seen != 0 && int64(s.seen) < deadline && !w.livesOn(s, deadline) {
 			w.forget(id)
 			w.forgotten = w.next - 1
 		}
 	}
+}
+
+// livesOn reports whether s is part of a histogram of which something came since, in s.
+func (w *writer) livesOn(s *series, since int64) bool {
+	return s.flags&isPart != 0 && slices.ContainsFunc(w.groups.all[s.counter-1].members, func(place uint32) bool {
+		return int64(w.table.series.at(place).seen) >= since
+	})
 }
 
 // trimHistory deletes the oldest corrections over keepCorrections. What it

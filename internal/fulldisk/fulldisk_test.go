@@ -13,6 +13,9 @@ import (
 // resumeWithin is how soon after space has come back writes are accepted.
 const resumeWithin = 10 * time.Second
 
+// patience is how long a test waits for what must happen some time: a disk to be full, a backlog to arrive.
+const patience = 5 * time.Minute
+
 // diskBytes is the size of the disk that runs full: a journal segment (64 MiB) and its successor fit, three do not.
 const diskBytes = 192 << 20
 
@@ -36,7 +39,7 @@ func TestTheRelayFillsTheDiskItself(t *testing.T) {
 		up.away.Store(true)
 		data := filepath.Join(dir, "data")
 		r := startRelay(t, data, up.URL, smallDisk)
-		s.refused(r, time.Minute)
+		s.refused(r, patience)
 		for range 50 { // and it stays so
 			if status, _ := s.send(r.url); status != http.StatusServiceUnavailable {
 				t.Fatalf("status %d on a full disk", status)
@@ -46,16 +49,16 @@ func TestTheRelayFillsTheDiskItself(t *testing.T) {
 			t.Errorf("exit code %d after SIGTERM on a full disk", code)
 		}
 		r = startRelay(t, data, up.URL, smallDisk)
-		s.refused(r, time.Minute)
+		s.refused(r, patience)
 		if seed%2 == 0 {
 			r.stop(syscall.SIGKILL)
 			r = startRelay(t, data, up.URL, smallDisk)
 		}
 		up.away.Store(false) // what it holds is delivered, a checkpoint made, the journal cut
-		wait(t, "delivered", time.Minute, func() bool { r.alive(); return up.has(s) })
+		wait(t, "delivered", patience, func() bool { r.alive(); return up.has(s) })
 		t.Logf("%d requests were acknowledged before the disk was full; writes are accepted %v after the upstream had them all",
 			len(s.acked), s.accepted(r, resumeWithin).Round(time.Millisecond))
-		wait(t, "delivered", time.Minute, func() bool { r.alive(); return up.has(s) })
+		wait(t, "delivered", patience, func() bool { r.alive(); return up.has(s) })
 		if code := r.stop(syscall.SIGTERM); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
@@ -74,12 +77,12 @@ func TestANeighbourFillsTheDisk(t *testing.T) {
 		up, s := newUpstream(t), newSender(t, 20_000, seed)
 		data := filepath.Join(dir, "data")
 		r := startRelay(t, data, up.URL, percentDisk)
-		s.accepted(r, time.Minute)
+		s.accepted(r, patience)
 		for range 20 * seed % 300 {
 			s.send(r.url)
 		}
 		giveBack := fill(t, dir, 0)
-		s.refused(r, time.Minute)
+		s.refused(r, patience)
 		for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 			if status, _ := s.send(r.url); status/100 != 2 && status != http.StatusServiceUnavailable {
 				r.alive()
@@ -100,10 +103,10 @@ func TestANeighbourFillsTheDisk(t *testing.T) {
 		}
 		if giveBack != nil { // it was stopped, and starts on the full disk
 			r = startRelay(t, data, up.URL, percentDisk)
-			s.refused(r, time.Minute)
+			s.refused(r, patience)
 			t.Logf("resumed after %v", resumed(t, s, r, giveBack))
 		}
-		wait(t, "delivered", time.Minute, func() bool { r.alive(); return up.has(s) })
+		wait(t, "delivered", patience, func() bool { r.alive(); return up.has(s) })
 		if code := r.stop(syscall.SIGTERM); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
@@ -128,7 +131,7 @@ func limitedFiles(t *testing.T, seed uint64) {
 	up.away.Store(true)
 	data := t.TempDir()
 	r := startRelay(t, data, up.URL, anyDisk)
-	s.accepted(r, time.Minute)
+	s.accepted(r, patience)
 	for range seed % 50 {
 		s.send(r.url)
 	}
@@ -136,8 +139,8 @@ func limitedFiles(t *testing.T, seed uint64) {
 	r.mustFail(s, "journal failed", "file too large")
 	up.away.Store(false)
 	r = startRelay(t, data, up.URL, anyDisk)
-	s.accepted(r, time.Minute)
-	wait(t, "delivered", time.Minute, func() bool { r.alive(); return up.has(s) })
+	s.accepted(r, patience)
+	wait(t, "delivered", patience, func() bool { r.alive(); return up.has(s) })
 	r.stop(syscall.SIGTERM)
 }
 
@@ -176,7 +179,7 @@ func TestASyncThatFailsEndsTheRelay(t *testing.T) {
 		data := filepath.Join(d.dir, "data")
 		r := startRelay(t, data, up.URL, anyDisk)
 		for range 5 + seed%40 {
-			s.accepted(r, time.Minute)
+			s.accepted(r, patience)
 		}
 		d.die()
 		if seed%3 == 0 { // idle, it is told to stop: it ends, whatever it can write
@@ -189,8 +192,8 @@ func TestASyncThatFailsEndsTheRelay(t *testing.T) {
 		d.mountAgain()
 		up.away.Store(false)
 		r = startRelay(t, data, up.URL, anyDisk)
-		s.accepted(r, time.Minute)
-		wait(t, "delivered", time.Minute, func() bool { r.alive(); return up.has(s) })
+		s.accepted(r, patience)
+		wait(t, "delivered", patience, func() bool { r.alive(); return up.has(s) })
 		if code := r.stop(syscall.SIGTERM); code != 0 {
 			t.Errorf("exit code %d", code)
 		}

@@ -30,7 +30,7 @@ func (e *histJudge) commit() {
 	e.follow(off, due, outs)
 	e.sum(due)
 	e.take()
-	fresh := e.welcome()
+	e.welcome()
 	e.missing()
 	e.enter()
 	cs.watch = held || f.bent || len(cs.debts) > 0 || cs.fold.age == 1
@@ -38,8 +38,10 @@ func (e *histJudge) commit() {
 	if e.hold || e.free || e.change.fold || e.change.lose || e.shifted() {
 		cs.acted = f.t
 	}
-	if e.free || e.moved() || held || fresh || f.bent || len(e.log) > 0 || len(cs.recs) == 0 {
-		e.h.record(f.t, f.prevT)
+	for i := range f.seats {
+		if s := &f.seats[i]; s.has && !s.gone {
+			e.h.went(i, s.held, e.free)
+		}
 	}
 }
 
@@ -47,17 +49,6 @@ func (e *histJudge) commit() {
 func (e *histJudge) shifted() bool {
 	for i := range e.before {
 		if e.cs.parts[i].off != e.before[i] {
-			return true
-		}
-	}
-	return false
-}
-
-// moved reports whether a later sample, or this one once more, would not go out as it does without a record.
-func (e *histJudge) moved() bool {
-	for i := range e.f.seats {
-		s, hp := &e.f.seats[i], &e.cs.parts[i]
-		if hp.off != e.before[i] || s.has && !s.gone && hp.out != s.cur+hp.off {
 			return true
 		}
 	}
@@ -160,8 +151,8 @@ func (e *histJudge) take() {
 }
 
 // welcome places the parts that are new.
-func (e *histJudge) welcome() bool {
-	h, any := e.h, false
+func (e *histJudge) welcome() {
+	h := e.h
 	enter := func(at uint16) {
 		if at == 0 {
 			return
@@ -171,7 +162,6 @@ func (e *histJudge) welcome() bool {
 		if !s.has || s.gone || !s.fresh {
 			return
 		}
-		any = true
 		h.parts[i].begin(s.held)
 		h.came(i, s.held.T)
 		h.place(i, s.held)
@@ -181,7 +171,6 @@ func (e *histJudge) welcome() bool {
 	}
 	enter(h.count)
 	enter(h.sum)
-	return any
 }
 
 // missing lets the parts that did not come know of a full reset: their next

@@ -86,7 +86,7 @@ func (h *Histogram) judge(p Policy, t int64, group []histHeld, out []Release) []
 		switch {
 		case x.pass:
 			r.Out = h.pass(&h.parts[x.part], x.s, r.Out)
-		case e.f.seats[x.part].gone:
+		case e.f.seats[x.part].gone || !e.f.seats[x.part].has:
 			r.Out = h.again(r.Part, x.s, r.Out) // the same sample had gone out before
 		default:
 			r.Out.V, r.Out.ST = h.cs.parts[x.part].out, h.start(x.s.ST)

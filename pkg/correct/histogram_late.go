@@ -16,9 +16,8 @@ func (h *Histogram) newcomer(i int, s Sample) (v float64, ok bool) {
 	if h.cs == nil {
 		return s.V, true
 	}
-	if v = h.place(i, s); v != s.V {
-		h.record(s.T, s.T)
-	}
+	v = h.place(i, s)
+	h.went(i, s, false)
 	return v, true
 }
 
@@ -67,7 +66,7 @@ func (h *Histogram) again(i int, s Sample, out Outcome) Outcome {
 		return p.duplicate(s, p.c.Raw, out)
 	}
 	if h.cs != nil {
-		out.V, out.ST = h.cs.at(i, s, p.role == RoleSum && h.negative())
+		out.V, out.ST = h.cs.at(i, s)
 	}
 	return out
 }
@@ -96,11 +95,7 @@ func (h *Histogram) late(i int, s Sample, out Outcome) Outcome {
 		hp.out = max(h.between(i, s.T, v), hp.out)
 	}
 	out.V, out.ST = hp.out, h.start(s.ST)
-	if r := cs.rec(s.T); r != nil && i < len(r.vals) {
-		r.vals[i] = histVal{off: hp.off, out: hp.out, at: s.T}
-	} else {
-		h.record(s.T, s.T)
-	}
+	h.went(i, s, false)
 	if out.V != s.V {
 		out.Corrections = []Correction{{Kind: KindLoss, T: s.T, PrevT: p.c.T - int64(p.c.lastMS), Prev: p.c.before, Raw: s.V, Out: out.V,
 			Evidence: []Evidence{{Test: "siblings", Text: "came after its timestamp had been judged: follows the verdict, within its neighbours"}}}}

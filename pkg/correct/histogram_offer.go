@@ -13,7 +13,6 @@ const noTime = math.MaxInt64
 type histCase struct {
 	book[[]histOwed]
 	parts   []histPart // beside Histogram.parts
-	recs    []histRec  // oldest first; the last one is in force
 	words   words      // what was heard from outside
 	held    []histHeld // by timestamp, then as they came
 	suspect int64      // oldest suspicious timestamp, noTime if none
@@ -30,6 +29,8 @@ type histPart struct {
 	tgt   float64 // what is due for the last judged timestamp; out may have been held down below it
 	out   float64 // what went out last
 	first int64   // earliest timestamp held, noTime if none
+
+	epochs []histEpoch // oldest first; the last one is in force
 }
 
 // histHeld is a sample that waits. pass: it goes out untouched, it only keeps its place.
@@ -157,6 +158,7 @@ func (h *Histogram) calm(i int, s Sample) (v float64, ok bool) {
 		v = hp.out
 	}
 	hp.out = v
+	h.went(i, s, false)
 	return v, true
 }
 
@@ -269,7 +271,8 @@ func (h *Histogram) Recall(i int, s Sample, tag uint64) bool {
 	if p.flags&partAway != 0 {
 		p.c.flags |= flagAway
 	}
-	hp.out, _ = cs.at(i, Sample{T: p.c.T, V: p.c.Raw}, false)
+	cs.recalled(i, s.T)
+	hp.out, _ = cs.at(i, Sample{T: p.c.T, V: p.c.Raw})
 	h.hold(i, s, tag, false)
 	return true
 }

@@ -10,15 +10,15 @@ import (
 
 // The state record of a histogram, little endian:
 //
-//	version 2, 1 if there is a histCase; count of parts (uint16) and them:
+//	version 3, 1 if there is a histCase; count of parts (uint16) and them:
 //	  role, flags, le, older (float64), olderMS (uint32), Raw, before (float64), and the
 //	  record of the Counter without these two, with its length (uint16) in front
 //	histCase: counts of what it did before (resets, losses, returns float32, seen uint32, startST int64),
-//	  judged, acted, flags (watch, folded, fold, word), holds, the words; per part off, tgt, out;
-//	  records, debts, the fold, samples held
+//	  judged, acted, flags (watch, folded, fold, word), holds, the words; per part off, tgt, out,
+//	  and its epochs (at, out, off, flags); debts, the fold, samples held
 //
 // Links along le and what follows from the samples held are built again.
-const histVersion = 2
+const histVersion = 3
 
 const (
 	// maxHeld bounds what a record may say is held.
@@ -70,19 +70,12 @@ func (w *writer) histCase(cs *histCase) {
 		w.float(cs.parts[i].off)
 		w.float(cs.parts[i].tgt)
 		w.float(cs.parts[i].out)
-	}
-	*w = append(*w, byte(len(cs.recs)))
-	for k := range cs.recs {
-		r := &cs.recs[k]
-		w.int(r.t)
-		w.int(r.prev)
-		w.int(r.start)
-		w.flags(r.folded)
-		w.uint16(len(r.vals))
-		for _, v := range r.vals {
-			w.float(v.off)
-			w.float(v.out)
-			w.int(v.at)
+		*w = append(*w, byte(len(cs.parts[i].epochs)))
+		for _, e := range cs.parts[i].epochs {
+			w.int(e.at)
+			w.float(e.out)
+			w.float(e.off)
+			*w = append(*w, e.flags)
 		}
 	}
 	*w = append(*w, byte(len(cs.debts)))
@@ -203,9 +196,9 @@ func (r *reader) histCase(h *Histogram) error {
 	}
 	for i := range cs.parts {
 		cs.parts[i] = histPart{off: r.float(), tgt: r.float(), out: r.float(), first: noTime}
-	}
-	if err := r.histRecs(cs); err != nil {
-		return err
+		if err := r.histEpochs(&cs.parts[i]); err != nil {
+			return err
+		}
 	}
 	debts := int(r.byte())
 	if debts > maxDebts {
@@ -230,24 +223,20 @@ func (r *reader) histCase(h *Histogram) error {
 	return r.held(h)
 }
 
-func (r *reader) histRecs(cs *histCase) error {
+func (r *reader) histEpochs(hp *histPart) error {
 	n := int(r.byte())
-	if n > maxRecs {
+	if n > maxHistEpochs {
 		return fmt.Errorf("state record has %d epochs", n)
 	}
 	for range n {
-		rec := histRec{t: r.int(), prev: r.int(), start: r.int(), folded: r.byte() != 0}
-		parts := int(r.uint16())
-		if parts > len(cs.parts) {
-			return errors.New("state record has an epoch of unknown parts")
-		}
-		for range parts {
-			rec.vals = append(rec.vals, histVal{off: r.float(), out: r.float(), at: r.int()})
-		}
+		e := histEpoch{at: r.int(), out: r.float(), off: r.float(), flags: r.byte()}
 		if r.short {
 			return errShort
 		}
-		cs.recs = append(cs.recs, rec)
+		if e.flags&^epochFlags != 0 {
+			return fmt.Errorf("state record has an epoch with flags %#x", e.flags)
+		}
+		hp.epochs = append(hp.epochs, e)
 	}
 	return nil
 }

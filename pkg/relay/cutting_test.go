@@ -67,7 +67,7 @@ func brokenSeries(seed uint64) (all []cutSeries) {
 type lane struct {
 	series []*cutSeries
 	scrape int // the next one
-	last   []byte
+	sent   [][]byte
 }
 
 const cutScrapes = 243 // an hour's, and the two quiet ones
@@ -101,7 +101,8 @@ func (s *cutSeries) between(from, to int64) (some []prompb.Sample) {
 // cutting says how the samples are cut and in which order they come.
 type cutting struct {
 	lanes   int
-	most    int  // scrapes in one request; over several lanes 1, or the parts are further apart
+	most    int  // scrapes in one request
+	ahead   int  // scrapes that a lane may be ahead of the slowest
 	retries bool // requests come again, some of them after later ones
 	restart bool // the relay is stopped and started in between
 }
@@ -132,18 +133,17 @@ func (c cutting) play(t *testing.T, seed uint64, series []cutSeries) map[string]
 			break
 		}
 		l := &lanes[r.IntN(c.lanes)]
-		if l.scrape > slowest {
+		if l.scrape > slowest+c.ahead {
 			continue // the others come first
 		}
 		n := min(1+r.IntN(c.most), cutScrapes-l.scrape)
-		again := l.last
-		l.last = l.request(n)
-		post(l.last)
+		l.sent = append(l.sent, l.request(n))
+		post(l.sent[len(l.sent)-1])
 		if c.retries && r.IntN(4) == 0 {
-			post(l.last)
+			post(l.sent[len(l.sent)-1])
 		}
-		if c.retries && again != nil && r.IntN(8) == 0 {
-			post(again)
+		if c.retries && r.IntN(8) == 0 {
+			post(l.sent[max(0, len(l.sent)-1-r.IntN(3))])
 		}
 		if c.restart && sent%150 == 149 {
 			run.stop()
@@ -181,6 +181,32 @@ func TestAnyCuttingGivesTheSame(t *testing.T) {
 			got := c.play(t, seed+1, series)
 			for i := range series {
 				compareCut(t, &series[i], got[series[i].key()], want[series[i].key()])
+			}
+		})
+	}
+}
+
+// Rule (DESIGN.md part 3, RELIABILITY.md 6): however far apart the parts of a
+// histogram come, all copies of one sample are the same bits, every sample arrives, and
+// none is less than the one before. play sees to the first, and looks a few requests back.
+func TestWhatComesAgainIsTheSameHoweverFarApartPartsCome(t *testing.T) {
+	seed := rand.Uint64N(1 << 32)
+	t.Logf("seed %d", seed)
+	series := brokenSeries(seed)
+	for _, ahead := range []int{1, 8, 20} {
+		t.Run(fmt.Sprintf("%d scrapes", ahead), func(t *testing.T) {
+			got := cutting{lanes: 4, most: min(8, ahead), ahead: ahead, retries: true, restart: true}.play(t, seed+2, series)
+			for i := range series {
+				s := &series[i]
+				ps := got[s.key()]
+				if len(ps) != len(s.samples) {
+					t.Errorf("%v: %d samples arrived, want %d", s.labels, len(ps), len(s.samples))
+				}
+				for k := 1; k < len(ps); k++ {
+					if a, b := math.Float64frombits(ps[k-1].bits), math.Float64frombits(ps[k].bits); ps[k].t <= ps[k-1].t || b < a {
+						t.Errorf("%v: %v at %d after %v at %d", s.labels, b, ps[k].t, a, ps[k-1].t)
+					}
+				}
 			}
 		})
 	}

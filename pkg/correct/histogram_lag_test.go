@@ -1,0 +1,97 @@
+package correct_test
+
+import (
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"pawl/pkg/correct"
+)
+
+// lagging puts the parts' samples into an order that keeps each part's own,
+// where a part may run ahead of the slowest by up to lag timestamps: a sender
+// that catches up over several connections.
+func lagging(t *rapid.T, frames [][]piece, lag int) (order []piece) {
+	queue := map[pieceKey][]piece{}
+	var parts []pieceKey
+	for _, f := range frames {
+		for _, x := range f {
+			k := pieceKey{x.role, x.le, 0}
+			if queue[k] == nil {
+				parts = append(parts, k)
+			}
+			queue[k] = append(queue[k], x)
+		}
+	}
+	for {
+		slowest := int64(math.MaxInt64)
+		var left []pieceKey
+		for _, k := range parts {
+			if len(queue[k]) > 0 {
+				left = append(left, k)
+				slowest = min(slowest, queue[k][0].s.T)
+			}
+		}
+		if len(left) == 0 {
+			return order
+		}
+		k := left[rapid.IntRange(0, len(left)-1).Draw(t, "part")]
+		for n := rapid.IntRange(1, lag).Draw(t, "scrapes"); n > 0 && len(queue[k]) > 0; n-- {
+			if queue[k][0].s.T > slowest+int64(lag)*15_000 {
+				break
+			}
+			order = append(order, queue[k][0])
+			queue[k] = queue[k][1:]
+		}
+	}
+}
+
+// Rule (DESIGN.md, RELIABILITY.md 6): however far apart the parts of a histogram come, a
+// sample that comes again goes out with the same bits, for as many of its
+// part's samples as are remembered at the worst.
+func TestCopiesOfALaggingPartHaveTheSameBits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := allFaults
+		f.starts = rapid.Bool().Draw(t, "starts")
+		p := correct.Policy{
+			Resets: rapid.SampledFrom([]correct.Resets{correct.Fold, correct.PassResets, correct.MarkResets}).Draw(t, "resets"),
+			Losses: rapid.SampledFrom([]correct.Losses{correct.Auto, correct.Restore, correct.Hold}).Draw(t, "losses"),
+			Impute: rapid.Bool().Draw(t, "impute"),
+		}
+		order := lagging(t, drawFrames(t, f), rapid.IntRange(1, 20).Draw(t, "lag"))
+		pl, came := newPlayer(p), map[pieceKey][]piece{}
+		check := func(x piece) {
+			k := pieceKey{x.role, x.le, x.s.T}
+			before, out := pl.out[k]
+			st := pl.st[k]
+			pl.send(x)
+			if after := pl.out[k]; out && math.Float64bits(after) != math.Float64bits(before) {
+				t.Fatalf("%v went out as %v, again as %v", x, before, after)
+			}
+			if out && pl.st[k] != st {
+				t.Fatalf("%v went out with the start %v, again with %v", x, st, pl.st[k])
+			}
+		}
+		for i, x := range order {
+			k := pieceKey{x.role, x.le, 0}
+			came[k] = append(came[k], x)
+			pl.send(x)
+			if rapid.IntRange(0, 2).Draw(t, "retry") == 0 {
+				y := order[rapid.IntRange(0, i).Draw(t, "of")]
+				again := came[pieceKey{y.role, y.le, 0}]
+				again = again[max(0, len(again)-32):]
+				check(again[rapid.IntRange(0, len(again)-1).Draw(t, "which")])
+			}
+			if rapid.IntRange(0, 9).Draw(t, "over") == 0 {
+				pl.settle(true) // join_wait is over
+			}
+		}
+		pl.settle(true)
+		for _, some := range came {
+			for _, x := range some[max(0, len(some)-32):] {
+				check(x)
+			}
+		}
+	})
+}

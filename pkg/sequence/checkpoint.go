@@ -212,7 +212,7 @@ func (w *writer) putPage(d *draft, version *store.Draft, s sheet) error {
 	if s.prefix == store.PrefixHistogram {
 		bits = groupPageBits
 	}
-	if err := w.pieces.put(version, s.prefix, s.page<<bits, s.records); err != nil || !s.named {
+	if err := w.pieces.put(version, s.prefix, s.page<<bits, s.records, &d.packing); err != nil || !s.named {
 		return err
 	}
 	var keys keysOf
@@ -223,20 +223,20 @@ func (w *writer) putPage(d *draft, version *store.Draft, s sheet) error {
 	if err != nil {
 		return err
 	}
-	found, missing, err := identitiesOf(w.state, s.page, &keys, d.labels.pages[s.page])
+	found, missing, err := identitiesOf(w.state, s.page, &keys, &d.unpacked, d.labels.pages[s.page])
 	if err == nil && missing > 0 {
 		err = errUnnamed
 	}
 	if err != nil {
 		return fmt.Errorf("write the labels of series %d to %d: %w", s.page<<pageBits, s.page<<pageBits+pageLen-1, err)
 	}
-	var records []byte
+	d.named = d.named[:0]
 	for slot, record := range found {
 		if record != nil {
-			records = appendPaged(records, uint32(slot), record)
+			d.named = appendPaged(d.named, uint32(slot), record)
 		}
 	}
-	return w.pieces.put(version, store.PrefixLabels, s.page<<bits, records)
+	return w.pieces.put(version, store.PrefixLabels, s.page<<bits, d.named, &d.packing)
 }
 
 // purgePlaces is how many places are looked through every second: a fraction of

@@ -33,6 +33,8 @@ type draft struct {
 	trimmed int
 	busy    time.Duration // without its waiting for the writer and for the upstream
 
+	packing, unpacked, named []byte // the checkpointer's scratch: a page
+
 	mu     sync.Mutex
 	sheets []sheet // copied, not yet taken
 	spare  [][]byte
@@ -125,9 +127,6 @@ func (d *draft) take(ctx context.Context, used []sheet) ([]sheet, error) {
 	}
 }
 
-// maxSpare bounds the buffers that wait to be used again.
-const maxSpare = 64
-
 // Copying goes on between requests, and while there are none: so many pages
 // each time, 64 series or 8 histograms in each, some ten microseconds a page.
 const (
@@ -136,6 +135,8 @@ const (
 	// maxQueued is how far copying on its own runs ahead of the checkpointer.
 	// What requests force to be copied is not bounded by it.
 	maxQueued = 256
+	// maxSpare bounds the buffers that wait to be used again, some 10 KB each: those of a full queue.
+	maxSpare = maxQueued + copyPages
 )
 
 // copySome copies up to n pages that are still due, unless the checkpointer is

@@ -3,6 +3,7 @@ package sequence
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/golang/snappy"
 
@@ -59,21 +60,24 @@ func (x *identities) meet(place uint32, b *rewrite.Batch, i int, l *labelsOf) {
 	}
 }
 
-// records is everything that was met of the page, the newest last. The page
-// may belong to another goroutine if it is no longer added to.
-func (p *identityPage) records() ([]byte, error) {
+// records appends everything that was met of the page to buf, the newest last.
+// The page may belong to another goroutine if it is no longer added to.
+func (p *identityPage) records(buf []byte) ([]byte, error) {
 	if p == nil {
-		return nil, nil
+		return buf, nil
 	}
-	var all []byte
 	for _, packed := range p.packed {
-		b, err := snappy.Decode(nil, packed)
-		if err != nil {
-			return nil, fmt.Errorf("labels of new series do not decompress: %w", err)
+		n, err := snappy.DecodedLen(packed)
+		if err == nil {
+			buf = slices.Grow(buf, n)
+			_, err = snappy.Decode(buf[len(buf):len(buf)+n], packed)
 		}
-		all = append(all, b...)
+		if err != nil {
+			return buf, fmt.Errorf("labels of new series do not decompress: %w", err)
+		}
+		buf = buf[:len(buf)+n]
 	}
-	return append(all, p.open...), nil
+	return append(buf, p.open...), nil
 }
 
 // snapshot is a copy that the writer does not add to.
@@ -116,14 +120,15 @@ var errUnnamed = errors.New("its labels are neither in the last good checkpoint 
 
 // identitiesOf finds the records of a page's series, by place: in what was met
 // since the last good checkpoint, which is given, or else in that. A record is
-// nil when the series is in neither.
-func identitiesOf(state *store.State, page uint32, keys *keysOf, fresh ...*identityPage) (found [pageLen][]byte, missing int, err error) {
+// nil when the series is in neither, and may be in buf, which is scratch.
+func identitiesOf(state *store.State, page uint32, keys *keysOf, buf *[]byte, fresh ...*identityPage) (found [pageLen][]byte, missing int, err error) {
+	*buf = (*buf)[:0]
 	for _, p := range fresh {
-		records, err := p.records()
-		if err != nil {
+		from := len(*buf)
+		if *buf, err = p.records(*buf); err != nil {
 			return found, 0, err
 		}
-		if missing, err = keys.named(&found, records); err != nil {
+		if missing, err = keys.named(&found, (*buf)[from:]); err != nil {
 			return found, 0, fmt.Errorf("labels of new series: %w", err)
 		}
 	}
@@ -179,7 +184,7 @@ func (w *writer) identityOf(place uint32) identity {
 	if w.draft != nil {
 		fresh = append(fresh, w.draft.labels.pages[page])
 	}
-	found, _, err := identitiesOf(w.state, page, &keys, fresh...)
+	found, _, err := identitiesOf(w.state, page, &keys, new([]byte), fresh...)
 	if err == nil && found[slot] == nil {
 		err = errUnnamed
 	}

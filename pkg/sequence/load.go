@@ -174,7 +174,8 @@ func (p pieces) first(of pieceOf) uint32 {
 }
 
 // put puts the page that begins with a place, in as many pieces as it takes.
-func (p pieces) put(version *store.Draft, prefix byte, first uint32, records []byte) error {
+// buf is scratch.
+func (p pieces) put(version *store.Draft, prefix byte, first uint32, records []byte, buf *[]byte) error {
 	of := pageOf(prefix, first)
 	var now []uint32
 	for rest := records; len(rest) > 0; {
@@ -186,7 +187,9 @@ func (p pieces) put(version *store.Draft, prefix byte, first uint32, records []b
 		if len(now) == 0 {
 			place = first // so that a page of one piece has one key, whatever is free in it
 		}
-		version.Put(placeKey(prefix, place), packPage(piece))
+		var value []byte
+		value, *buf = packPage(*buf, piece)
+		version.Put(placeKey(prefix, place), value)
 		now, rest = append(now, place), after
 	}
 	if was := p[of]; was != nil || len(now) == 0 {

@@ -66,12 +66,16 @@ func eachPaged(b []byte, fn func(slot uint32, record []byte) error) error {
 	return nil
 }
 
-// packPage is a piece's value.
-func packPage(records []byte) []byte {
-	v := make([]byte, 1+snappy.MaxEncodedLen(len(records)))
-	v[0] = pageVersion
-	n := 1 + len(snappy.Encode(v[1:], records))
-	return append(make([]byte, 0, n), v[:n]...) // the bound is a sixth more than what is kept
+// packPage is a piece's value. buf is scratch, and is returned to be used
+// again: room for what may come out is several times what does.
+func packPage(buf, records []byte) (value, scratch []byte) {
+	if most := 1 + snappy.MaxEncodedLen(len(records)); cap(buf) < most {
+		buf = make([]byte, most)
+	}
+	buf = buf[:cap(buf)]
+	buf[0] = pageVersion
+	n := 1 + len(snappy.Encode(buf[1:], records))
+	return append(make([]byte, 0, n), buf[:n]...), buf
 }
 
 // unpackPage gives the records of a value; buf is used if it is large enough.

@@ -168,7 +168,7 @@ func (s *Sequencer) identities(ctx context.Context, from uint32, fn func(uint32,
 		}
 		for i := range keys {
 			// What was forgotten in between is in none of the sources.
-			found, _, err := identitiesOf(s.writer.state, page+uint32(i), &keys[i], fresh[i]...)
+			found, _, err := identitiesOf(s.writer.state, page+uint32(i), &keys[i], new([]byte), fresh[i]...)
 			if err != nil {
 				return err
 			}

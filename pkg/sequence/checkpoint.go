@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -43,7 +44,7 @@ func (w *writer) dueNow() bool {
 	if w.labels.bytes > freshBytes || w.samples > replaySamples {
 		return true
 	}
-	return time.Since(w.lastBegan) >= min(max(w.every, costShare*w.lastBusy), max(w.every, longestInterval))
+	return time.Since(w.lastBegan) >= min(max(w.every, costShare*w.lastBusy), max(w.every, killpoint.Duration(killpoint.EnvCheckpoint, longestInterval)))
 }
 
 // beginCheckpoint makes the state after the last record the next checkpoint:
@@ -137,6 +138,9 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 	if err := w.journal.Cut(d.seq + 1); err != nil {
 		return fmt.Errorf("cut the journal before record %d: %w", d.seq+1, err)
 	}
+	// What checkpoints take is needed only while they are written. Left to itself
+	// the runtime would hold on to it for minutes.
+	debug.FreeOSMemory()
 	return nil
 }
 

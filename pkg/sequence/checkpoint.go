@@ -94,6 +94,9 @@ func (w *writer) endCheckpoint() {
 	w.draft = nil
 	w.metrics.checkpoints.Inc()
 	w.metrics.lastCheckpoint.SetToCurrentTime()
+	// What a checkpoint took is needed only now and then. Left to itself the
+	// runtime holds on to it for minutes.
+	go debug.FreeOSMemory()
 }
 
 // flushBytes is how much of a draft is written at once: enough that a synced
@@ -138,9 +141,6 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 	if err := w.journal.Cut(d.seq + 1); err != nil {
 		return fmt.Errorf("cut the journal before record %d: %w", d.seq+1, err)
 	}
-	// What checkpoints take is needed only while they are written. Left to itself
-	// the runtime would hold on to it for minutes.
-	debug.FreeOSMemory()
 	return nil
 }
 

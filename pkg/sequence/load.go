@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"pawl/pkg/store"
@@ -22,6 +23,9 @@ func (w *writer) load() error {
 		if err := step(); err != nil {
 			return err
 		}
+	}
+	if w.table.live > 0 {
+		debug.FreeOSMemory() // what reading took
 	}
 	return nil
 }

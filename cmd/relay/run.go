@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -24,6 +25,12 @@ import (
 	"pawl/pkg/config"
 	"pawl/pkg/relay"
 )
+
+// gcPercent is how far the heap grows, in % of what is alive, until it is
+// collected; $GOGC overrules it. Most of what is alive is tables of series
+// without pointers, which the collector does not walk, so collecting more often
+// than Go's 100 % costs little; see docs/performance.md.
+const gcPercent = 40
 
 // shutdownTimeout is how long a listener waits for the requests that it is at.
 const shutdownTimeout = 2 * time.Second
@@ -93,6 +100,9 @@ func (f *runFlags) run(log *slog.Logger) error {
 	}
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	log.Info("starting", "version", version.Info(), "build", version.BuildContext())
 

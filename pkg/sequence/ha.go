@@ -27,6 +27,8 @@ type election struct {
 	since   int64  // journal time, ms, at which it was elected
 	last    int64  // journal time, ms, of the last request that held something of it
 	changes uint64 // how often another replica took over
+	left    int64  // newest timestamp (ms) that was left out since
+	from    int64  // left, when this one took over: a scrape up to then may have been left out in part
 }
 
 // elections are all of them; the writer's.
@@ -41,6 +43,7 @@ type elections struct {
 	// Who was asked for last; it is mostly the one that is asked for next.
 	cluster, replica []byte
 	found            *election
+	elected          bool
 }
 
 func newElections() *elections { return &elections{all: map[string]*election{}} }
@@ -70,7 +73,7 @@ func (x *elections) drop(key string) {
 // begin looks through a batch for pairs. That was done when the batch came in already, if the rules have not changed since.
 func (x *elections) begin(b *rewrite.Batch) {
 	b.SeekReplicas(x.labels)
-	x.next, x.cluster, x.replica, x.found = 0, nil, nil, nil
+	x.next, x.cluster, x.replica, x.found, x.elected = 0, nil, nil, nil, false
 }
 
 // admit tells whether series i of the batch at hand is to go on; i only grows. e is its election, nil if it is of no pair.
@@ -85,20 +88,21 @@ func (w *writer) admit(b *rewrite.Batch, i int) (e *election, ok bool) {
 	}
 	x.next++
 	if x.cluster == nil || !bytes.Equal(cluster, x.cluster) || !bytes.Equal(replica, x.replica) {
-		x.cluster, x.replica, x.found = cluster, replica, w.elect(b.Tenant, cluster, replica)
+		x.cluster, x.replica = cluster, replica
+		x.found, x.elected = w.elect(b.Tenant, cluster, replica)
 	}
-	if x.found == nil {
-		w.leaveOut(b, i)
+	if !x.elected {
+		w.leaveOut(b, i, x.found)
 		return nil, false
 	}
 	return x.found, true
 }
 
-// elect finds the election of a cluster, or holds one; it is nil if another replica is elected.
-func (w *writer) elect(tenant string, cluster, replica []byte) *election {
+// elect finds the election of a cluster, or holds one, and tells whether this replica is elected.
+func (w *writer) elect(tenant string, cluster, replica []byte) (e *election, elected bool) {
 	x := w.pairs
 	x.key = append(append(append(x.key[:0], tenant...), 0), cluster...)
-	e := x.all[string(x.key)]
+	e = x.all[string(x.key)]
 	switch {
 	case e == nil || w.clock-e.last > w.forgetMS: // whether it was purged or not
 		e = &election{since: w.clock}
@@ -106,23 +110,26 @@ func (w *writer) elect(tenant string, cluster, replica []byte) *election {
 		w.metrics.clusters.Set(float64(len(x.all)))
 	case e.replica == string(replica):
 		e.last = w.clock
-		return e
+		return e, true
 	case w.clock-e.last < x.timeoutMS:
-		return nil
+		return e, false
 	default:
-		e.since = w.clock
+		e.since, e.from, e.left = w.clock, e.left, 0
 		e.changes++
 		w.metrics.electionChanges.Inc()
 		w.log.Debug("another replica is elected", "tenant", tenant, "cluster", string(cluster), "replica", string(replica), "instead_of", e.replica,
 			"silent_for", time.Duration(w.clock-e.last)*time.Millisecond)
 	}
 	e.replica, e.last = string(replica), w.clock
-	return e
+	return e, true
 }
 
-// leaveOut drops a series that the elected replica sends as well.
-func (w *writer) leaveOut(b *rewrite.Batch, i int) {
+// leaveOut drops a series that the elected replica of e sends as well.
+func (w *writer) leaveOut(b *rewrite.Batch, i int, e *election) {
 	s := &b.Series[i]
+	for _, x := range b.Samples[s.S0:s.S1] {
+		e.left = max(e.left, min(x.T, w.clock)) // a clock that is ahead must not keep anything out for long
+	}
 	b.DropSeries(i)
 	w.metrics.deduplicated.Add(float64(s.S1 - s.S0 + s.H1 - s.H0))
 }
@@ -156,7 +163,7 @@ func (w *writer) skip(b *rewrite.Batch, j int) {
 // turn is what a histogram knows of the failovers of its senders.
 type turn struct {
 	since  int64 // election.since of who sent its last sample, 0 none
-	behind int64 // samples up to here (ms) were told by the replica before, and are left out
+	behind int64 // samples up to here (ms) were told by the replica before, or left out in part: they are left out
 	first  int64 // timestamp (ms) of the first samples of the replica in force, 0 before they came
 }
 
@@ -166,7 +173,7 @@ func (t *turn) passes(e *election, newest func() int64, sample correct.Sample) b
 		return true
 	}
 	if t.since != e.since {
-		*t = turn{since: e.since, behind: newest()}
+		*t = turn{since: e.since, behind: max(newest(), e.from)}
 	}
 	if sample.T <= t.behind {
 		return false
@@ -187,8 +194,8 @@ func (r *stateReader) turn() turn {
 	return turn{since: r.varint(), behind: r.varint(), first: r.varint()}
 }
 
-// electionVersion is the first byte of an election's record: then since, last (ms, zigzag), changes, and the replica.
-const electionVersion = 1
+// electionVersion is the first byte of an election's record: then since, last, left, from (ms, zigzag), changes, and the replica.
+const electionVersion = 2
 
 // encodeElections copies all of them: there are few, and each moves with every request.
 func (w *writer) encodeElections(put func(key string, value []byte), remove func(key string)) {
@@ -200,6 +207,8 @@ func (w *writer) encodeElections(put func(key string, value []byte), remove func
 		}
 		b := binary.AppendVarint([]byte{electionVersion}, e.since)
 		b = binary.AppendVarint(b, e.last)
+		b = binary.AppendVarint(b, e.left)
+		b = binary.AppendVarint(b, e.from)
 		b = binary.AppendUvarint(b, e.changes)
 		put(key, append(b, e.replica...))
 	}
@@ -219,7 +228,7 @@ func (w *writer) loadElections() error {
 			return fmt.Errorf("election %q: version %v is unknown to this release", key[1:], value[:min(1, len(value))])
 		}
 		in := stateReader{b: value[1:]}
-		e := &election{since: in.varint(), last: in.varint(), changes: in.uvarint()}
+		e := &election{since: in.varint(), last: in.varint(), left: in.varint(), from: in.varint(), changes: in.uvarint()}
 		if in.short {
 			return fmt.Errorf("election %q: %w", key[1:], errShort)
 		}

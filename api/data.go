@@ -38,10 +38,7 @@ func (s *server) series(r *http.Request) (any, error) {
 		tenant := r.Form.Get("tenant")
 		q.Tenant = &tenant
 	}
-	if q.Limit, err = limit(r); err != nil {
-		return nil, err
-	}
-	if q.After, err = after(r); err != nil {
+	if q.After, q.Limit, err = window(r); err != nil {
 		return nil, err
 	}
 	found, next, err := s.src.Series(r.Context(), q)
@@ -60,10 +57,7 @@ func (s *server) corrections(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.Limit, err = limit(r); err != nil {
-		return nil, err
-	}
-	if q.After, err = after(r); err != nil {
+	if q.After, q.Limit, err = window(r); err != nil {
 		return nil, err
 	}
 	found, next, err := s.src.Corrections(r.Context(), q)

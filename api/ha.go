@@ -16,11 +16,7 @@ type Election struct {
 }
 
 func (s *server) ha(r *http.Request) (any, error) {
-	most, err := limit(r)
-	if err != nil {
-		return nil, err
-	}
-	cursor, err := after(r)
+	cursor, most, err := window(r)
 	if err != nil {
 		return nil, err
 	}

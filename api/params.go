@@ -105,6 +105,17 @@ func after(r *http.Request) (string, error) {
 	return s, nil
 }
 
+// window is where a page of a list begins and how long it is.
+func window(r *http.Request) (cursor string, most int, err error) {
+	if most, err = limit(r); err != nil {
+		return "", 0, err
+	}
+	if cursor, err = after(r); err != nil {
+		return "", 0, err
+	}
+	return cursor, most, nil
+}
+
 // kinds reads every kind; several may also stand in one, with commas between.
 func kinds(r *http.Request) ([]string, error) {
 	var known []string

@@ -85,11 +85,7 @@ type Dropped struct {
 }
 
 func (s *server) rejected(r *http.Request) (any, error) {
-	most, err := limit(r)
-	if err != nil {
-		return nil, err
-	}
-	cursor, err := after(r)
+	cursor, most, err := window(r)
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +118,7 @@ func (s *server) resend(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.Limit, err = limit(r); err != nil {
-		return nil, err
-	}
-	if q.After, err = after(r); err != nil {
+	if q.After, q.Limit, err = window(r); err != nil {
 		return nil, err
 	}
 	report, err := s.src.Resend(r.Context(), q)

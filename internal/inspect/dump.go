@@ -16,7 +16,7 @@ import (
 )
 
 // Parts are what a dump can print, in the order in which it does.
-func Parts() []string { return []string{"head", "journal", "state", "corrections", "rejected"} }
+func Parts() []string { return []string{"head", "journal", "state", "corrections", "rejected", "held"} }
 
 // DumpOptions are what Dump needs to know.
 type DumpOptions struct {
@@ -45,7 +45,7 @@ func Dump(o DumpOptions) error {
 	for _, step := range []struct {
 		part string
 		do   func() error
-	}{{"head", d.heads}, {"journal", d.journal}, {"state", d.state}, {"rejected", d.rejected}} {
+	}{{"head", d.heads}, {"journal", d.journal}, {"state", d.state}, {"rejected", d.rejected}, {"held", d.held}} {
 		if !d.wants(step.part) && !(step.part == "state" && d.wants("corrections")) {
 			continue
 		}

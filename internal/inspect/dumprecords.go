@@ -12,9 +12,9 @@ import (
 	"pawl/pkg/store"
 )
 
-// recordLine is a journal record, or a rejected batch, in JSON.
+// recordLine is a journal record, a rejected batch, or one that was kept aside, in JSON.
 type recordLine struct {
-	Type     string       `json:"type"` // record, rejected
+	Type     string       `json:"type"` // record, rejected, held
 	Seq      uint64       `json:"seq"`
 	Time     string       `json:"time"`
 	Kind     string       `json:"kind"`
@@ -90,6 +90,24 @@ func (d *dumper) rejected() error {
 		}
 		if d.contents(&l, rewrite.Version(b.Version), b.Tenant, b.Body) {
 			d.record(l)
+		}
+		return d.p.err
+	})
+	d.found(found)
+	return err
+}
+
+// held prints a line for every part of what was kept aside: what was held out of earlier batches, and the batch as corrected.
+func (d *dumper) held() error {
+	found, err := d.in.Held(func(_ string, h store.Held) error {
+		if !d.inRange(h.Seq) {
+			return nil
+		}
+		for _, p := range h.Parts {
+			l := recordLine{Type: "held", Seq: h.Seq, Time: stamp(h.Time), Tenant: h.Tenant, Bytes: len(p.Body), Kind: fmt.Sprintf("remote write %d.0", p.Version)}
+			if d.contents(&l, rewrite.Version(p.Version), h.Tenant, p.Body) {
+				d.record(l)
+			}
 		}
 		return d.p.err
 	})

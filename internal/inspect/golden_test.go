@@ -107,12 +107,16 @@ func writeGolden(t *testing.T, dir string) {
 	}
 	r.push(1, requestOf(t0+20*15_000, map[string]float64{"poison_total": 2}))
 	r.push(1, requestOf(t0, map[string]float64{"errors_total": 99})) // late
+	folder := r.held(up, data)
 	r.delivered()
 	r.post("/api/v1/rejected/drop?id=1")
 	r.post("/api/v1/series/forget?match[]=temperature")
 	r.delivered()
 	wait(t, "noted", func() bool { _, err := os.Stat(filepath.Join(data, "journal", "delivered")); return err == nil })
 	r.stop()
+	if err := os.CopyFS(filepath.Join(data, "held"), os.DirFS(folder)); err != nil { // as a kill would have left it
+		t.Fatal(err)
+	}
 	out, err := dump(t, data, DumpOptions{Samples: true})
 	if err != nil {
 		t.Fatal(err)

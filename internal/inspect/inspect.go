@@ -74,6 +74,11 @@ func Verify(o VerifyOptions) error {
 	if err != nil {
 		return err
 	}
+	found, err = in.Held(v.heldBatch)
+	v.found(found...)
+	if err != nil {
+		return err
+	}
 	v.found(in.Ballast())
 	others, err := in.Others()
 	v.found(others...)
@@ -132,6 +137,15 @@ func (v *verifier) rejectedBatch(b store.Rejected, _ store.Outcome) error {
 	}
 	if err := v.batch.Decode(rewrite.Version(b.Version), b.Tenant, b.Body, rewrite.Limits{}); err != nil {
 		v.senseless("rejected", "rejected", fmt.Sprintf("batch %d", b.Seq), err)
+	}
+	return nil
+}
+
+func (v *verifier) heldBatch(path string, h store.Held) error {
+	for i, p := range h.Parts {
+		if err := v.batch.Decode(rewrite.Version(p.Version), h.Tenant, p.Body, rewrite.Limits{}); err != nil {
+			v.senseless("held", path, fmt.Sprintf("part %d of batch %d", i+1, h.Seq), err)
+		}
 	}
 	return nil
 }

@@ -147,7 +147,6 @@ func (f *Forwarder) Run(ctx context.Context, in <-chan Item, workers int) error 
 // is held it parks.
 func (f *Forwarder) dispatch(ctx context.Context, in <-chan Item, work chan<- *part) {
 	defer close(work)
-	var scratch []byte
 	for {
 		select {
 		case <-ctx.Done():
@@ -157,11 +156,8 @@ func (f *Forwarder) dispatch(ctx context.Context, in <-chan Item, work chan<- *p
 				return
 			}
 			for _, p := range f.parts(it) {
-				if f.lanes.gives(p.lane) {
-					var parked bool
-					if scratch, parked = f.park(p, scratch); parked {
-						continue
-					}
+				if f.lanes.gives(p.lane) && f.park(p) {
+					continue
 				}
 				select {
 				case work <- p:
@@ -205,8 +201,7 @@ func (f *Forwarder) deliver(ctx context.Context, p *part, scratch []byte) (_ []b
 		case ended:
 			return scratch, nil
 		}
-		var parked bool
-		if scratch, parked = f.park(p, scratch); parked {
+		if f.park(p) {
 			return scratch, nil
 		}
 	}

@@ -2,7 +2,6 @@ package forward
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -17,8 +16,8 @@ import (
 
 // Parker keeps batches on disk while their tenant is held; see store.Parked.
 type Parker interface {
-	Put(record []byte) (store.ParkedRef, error)
-	Get(ref store.ParkedRef, buf []byte) ([]byte, error)
+	Put(h store.Held) (store.ParkedRef, error)
+	Get(ref store.ParkedRef) (store.Held, error)
 	Drop(ref store.ParkedRef)
 	Bytes() int64
 }
@@ -106,40 +105,33 @@ func (f *Forwarder) hold(l *lane, ans answer) {
 // park puts a part on disk, as it is to be sent, and gives its memory back.
 // false if it must stay, because its tenant is no longer held or there is no
 // room: then it is to go on.
-func (f *Forwarder) park(p *part, scratch []byte) (_ []byte, parked bool) {
+func (f *Forwarder) park(p *part) (parked bool) {
 	if p.recalled {
 		f.lanes.park(p.lane, p.at, true, p.retryIn)
 		p.release()
-		return scratch, true
+		return true
 	}
-	record := f.record(p, scratch)
-	at, err := f.parker.Put(record)
+	at, err := f.parker.Put(f.asHeld(p))
 	if err != nil {
 		if f.lanes.noRoom(p.lane) && !errors.Is(err, store.ErrParkedFull) {
 			f.log.Warn("cannot keep the batches of a tenant aside on disk; they stay in memory", "err", err)
 		}
-		return record[:0], false
+		return false
 	}
 	if !f.lanes.park(p.lane, parkedBatch{p.Seq, p.After, at}, false, p.retryIn) {
 		f.parker.Drop(at)
-		return record[:0], false
+		return false
 	}
 	f.metrics.parked.Inc()
 	p.release()
-	return record[:0], true
+	return true
 }
 
-// record writes down a part: when it came (8 bytes), whether it is a replay
-// (1), and of each batch the version (1), the length (uvarint) and the body as
-// corrected, but neither relabelled nor in the upstream's version: a
-// configuration that comes meanwhile decides about those.
-func (f *Forwarder) record(p *part, dst []byte) []byte {
-	dst = binary.LittleEndian.AppendUint64(dst[:0], uint64(p.Time))
-	replay := byte(0)
-	if p.Replay {
-		replay = 1
-	}
-	dst = append(dst, replay)
+// asHeld is a part as it is kept aside: its batches as corrected, but neither
+// relabelled nor in the upstream's version, since a configuration that comes
+// meanwhile decides about those.
+func (f *Forwarder) asHeld(p *part) store.Held {
+	h := store.Held{Seq: p.Seq, Time: p.Time, Tenant: p.lane.tenant, Replay: p.Replay}
 	batches := p.Late
 	if p.Batch != nil {
 		batches = append(batches, p.Batch)
@@ -153,11 +145,10 @@ func (f *Forwarder) record(p *part, dst []byte) []byte {
 		if kept == (rewrite.Counts{}) {
 			continue
 		}
-		dst = append(dst, byte(b.Version))
-		dst = binary.AppendUvarint(dst, uint64(len(body)))
-		dst = append(dst, body...)
+		h.Samples += uint32(kept.Samples + kept.Histograms)
+		h.Parts = append(h.Parts, store.HeldPart{Version: uint8(b.Version), Body: body})
 	}
-	return dst
+	return h
 }
 
 // trusted are the limits for what was decoded before.
@@ -166,22 +157,18 @@ var trusted = rewrite.Limits{MaxDecodedBytes: math.MaxInt32, MaxLabels: math.Max
 // recall reads a parked batch back. An error is final: the disk does not give
 // back what was written, and only a start, from the journal, knows it again.
 func (f *Forwarder) recall(l *lane, b parkedBatch) (*part, error) {
-	record, err := f.parker.Get(b.at, nil)
+	h, err := f.parker.Get(b.at)
 	if err != nil {
 		return nil, fmt.Errorf("batch %d was kept aside; start again to read it from the journal: %w", b.seq, err)
 	}
 	p := &part{lane: l, recalled: true, at: b}
-	p.Seq, p.After = b.seq, b.after
-	p.Time, p.Replay = int64(binary.LittleEndian.Uint64(record)), record[8] == 1
-	for record = record[9:]; len(record) > 0; {
-		n, used := binary.Uvarint(record[1:])
-		body := record[1+used:][:n]
+	p.Seq, p.After, p.Time, p.Replay = b.seq, b.after, h.Time, h.Replay
+	for _, held := range h.Parts {
 		batch := &rewrite.Batch{}
-		if err := batch.Decode(rewrite.Version(record[0]), l.tenant, body, trusted); err != nil {
+		if err := batch.Decode(rewrite.Version(held.Version), l.tenant, held.Body, trusted); err != nil {
 			panic(fmt.Sprintf("BUG: batch %d was encoded and cannot be decoded: %v", b.seq, err))
 		}
 		p.Late = append(p.Late, batch)
-		record = record[1+used+int(n):]
 	}
 	return p, nil
 }

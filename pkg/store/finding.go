@@ -16,7 +16,7 @@ func (l Level) String() string { return [...]string{"ok", "note", "DAMAGED"}[l] 
 
 // Finding is one thing that reading a storage path offline turned up.
 type Finding struct {
-	Part   string // lock, journal, delivered, state, rejected, ballast
+	Part   string // lock, journal, delivered, state, rejected, held, ballast
 	Level  Level
 	Path   string
 	Offset int64  // bytes from the start of the file; -1: the whole file

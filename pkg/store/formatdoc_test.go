@@ -37,10 +37,12 @@ func TestTheFormatPageHasTheCodesConstants(t *testing.T) {
 		"outcomes":           fmt.Sprintf("outcome (1; %d = the upstream took it when it was sent again, %d = dropped)", Resent, Thrown),
 		"stages":             fmt.Sprintf("`journal%s`", stageNew),
 		"last stage":         fmt.Sprintf("`journal%s`", stageWhole),
+		"held files":         fmt.Sprintf("The next file is begun after %d MiB", parkedFileBytes>>20),
+		"held files' names":  fmt.Sprintf("held/N               batches of tenants that the upstream does not take, while the relay runs; N = %d digits", len(parkedName(1))),
 		"corrections' order": fmt.Sprintf("| `%c` + seq (8, big endian) + index (4, big endian) |", PrefixCorrection),
 	}
 	kinds := map[RecordKind]string{KindBatch1: "batch of remote write 1.0", KindBatch2: "of 2.0", KindRules: "rules", KindForget: "forget", KindTick: "tick",
-		KindRejected: "rejected", KindSettled: "settled"}
+		KindRejected: "rejected", KindSettled: "settled", KindHeld: "held"}
 	for k, name := range kinds {
 		want["kind "+name] = fmt.Sprintf("%d %s", k, name)
 	}

@@ -26,6 +26,7 @@ const (
 	KindTick     RecordKind = 5 // time passed without requests
 	KindRejected RecordKind = 6 // only in rejected/
 	KindSettled  RecordKind = 7 // only in rejected/: batches that need not be kept any more
+	KindHeld     RecordKind = 8 // only in held/: a batch kept aside
 )
 
 // Record is one entry of the journal.

@@ -18,6 +18,8 @@ func (k RecordKind) String() string {
 		return "rejected"
 	case KindSettled:
 		return "settled"
+	case KindHeld:
+		return "held"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

@@ -1,10 +1,8 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,6 +13,7 @@ import (
 // and emptied when opened.
 //
 // It is a row of files, held/00000001 and on, each written once from front to back, and deleted when nothing in it is needed any more.
+// What is in a file are records as in the journal, whose checksums begin with the file's number for a salt.
 type Parked struct {
 	dir string
 	max int64
@@ -23,6 +22,7 @@ type Parked struct {
 	files map[uint32]*parkedFile
 	last  uint32 // the file that is written
 	bytes int64  // of all files
+	buf   []byte // a record as it is written
 }
 
 type parkedFile struct {
@@ -33,15 +33,12 @@ type parkedFile struct {
 
 // ParkedRef is where a record is.
 type ParkedRef struct {
-	file, length uint32
-	offset       int64
+	file         uint32
+	offset, size int64 // of the record, in bytes
 }
 
 // parkedFileBytes is where the next file is begun: small enough that few needed records do not hold much, large enough for few files.
 const parkedFileBytes = 16 << 20
-
-// parkedHeader is the CRC32C of the record, little endian.
-const parkedHeader = 4
 
 // ErrParkedFull: what is parked would take more than it may.
 var ErrParkedFull = errors.New("no more batches can be kept aside")
@@ -57,13 +54,17 @@ func OpenParked(dir string, max int64) (*Parked, error) {
 	return &Parked{dir: dir, max: max, files: map[uint32]*parkedFile{}}, nil
 }
 
-// Put keeps a record. ErrParkedFull, or the disk's error: then it is not kept.
-func (p *Parked) Put(record []byte) (ParkedRef, error) {
+// Put keeps a batch. ErrParkedFull, or the disk's error: then it is not kept.
+func (p *Parked) Put(h Held) (ParkedRef, error) {
+	r := h.record()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := int64(parkedHeader + len(record))
+	n := recordSize(&r)
 	if p.bytes+n > p.max {
 		return ParkedRef{}, ErrParkedFull
+	}
+	if len(r.Tenant) > maxTenant || len(r.Payload) > maxPayload {
+		return ParkedRef{}, fmt.Errorf("keep a batch aside: %w", ErrTooLarge)
 	}
 	pf := p.files[p.last]
 	if pf == nil || pf.size >= parkedFileBytes {
@@ -76,42 +77,50 @@ func (p *Parked) Put(record []byte) (ParkedRef, error) {
 		pf = &parkedFile{f: f}
 		p.files[p.last] = pf
 	}
-	var head [parkedHeader]byte
-	binary.LittleEndian.PutUint32(head[:], crc32.Checksum(record, castagnoli))
+	p.buf = appendRecord(p.buf[:0], salted(uint64(p.last)), &r, 0, 0)
 	// What a failed write leaves behind is overwritten by the next.
-	if _, err := pf.f.WriteAt(head[:], pf.size); err != nil {
+	_, err := pf.f.WriteAt(p.buf, pf.size)
+	if cap(p.buf) > windowKeep {
+		p.buf = nil
+	}
+	if err != nil {
 		return ParkedRef{}, fmt.Errorf("keep a batch aside: %w", err)
 	}
-	if _, err := pf.f.WriteAt(record, pf.size+parkedHeader); err != nil {
-		return ParkedRef{}, fmt.Errorf("keep a batch aside: %w", err)
-	}
-	ref := ParkedRef{p.last, uint32(len(record)), pf.size}
+	ref := ParkedRef{file: p.last, offset: pf.size, size: n}
 	pf.size += n
 	pf.live++
 	p.bytes += n
 	return ref, nil
 }
 
-// Get reads a record into buf, which it grows as needed. A *CorruptionError means that the disk does not give back what was written.
-func (p *Parked) Get(ref ParkedRef, buf []byte) ([]byte, error) {
+// Get reads a batch back. A *CorruptionError means that the disk does not give back what was written.
+func (p *Parked) Get(ref ParkedRef) (Held, error) {
 	p.mu.Lock()
 	pf := p.files[ref.file]
 	p.mu.Unlock()
 	if pf == nil {
 		panic("BUG: a batch kept aside was asked for after it was dropped")
 	}
-	n := parkedHeader + int(ref.length)
-	if cap(buf) < n {
-		buf = make([]byte, n)
+	b := make([]byte, ref.size)
+	if _, err := pf.f.ReadAt(b, ref.offset); err != nil {
+		return Held{}, fmt.Errorf("read a batch kept aside: %w", err)
 	}
-	buf = buf[:n]
-	if _, err := pf.f.ReadAt(buf, ref.offset); err != nil {
-		return nil, fmt.Errorf("read a batch kept aside: %w", err)
+	h, reason := getRecordHeader(b)
+	switch {
+	case reason != "":
+	case h.size() != ref.size:
+		reason = fmt.Sprintf("record of %d bytes where %d were written", h.size(), ref.size)
+	default:
+		reason = checkRecord(b, salted(uint64(ref.file)), h)
 	}
-	if crc32.Checksum(buf[parkedHeader:], castagnoli) != binary.LittleEndian.Uint32(buf) {
-		return nil, &CorruptionError{Path: p.path(ref.file), Offset: ref.offset, Reason: "checksum does not match"}
+	var held Held
+	if reason == "" {
+		held, reason = getHeld(h.record(b))
 	}
-	return buf[parkedHeader:], nil
+	if reason != "" {
+		return Held{}, &CorruptionError{Path: p.path(ref.file), Offset: ref.offset, Reason: reason}
+	}
+	return held, nil
 }
 
 // Drop says that a record is no longer needed.
@@ -123,9 +132,10 @@ func (p *Parked) Drop(ref ParkedRef) {
 	if ref.file != p.last {
 		p.forget(ref.file)
 	} else if pf.live == 0 {
-		// Nothing in it is needed: it begins anew.
+		// Nothing in it is needed: it begins anew. Were it not cut, what is written next would stand before the rest of a record.
 		p.bytes -= pf.size
 		pf.size = 0
+		_ = pf.f.Truncate(0)
 	}
 }
 
@@ -159,4 +169,6 @@ func (p *Parked) Close() error {
 	return os.RemoveAll(p.dir)
 }
 
-func (p *Parked) path(n uint32) string { return filepath.Join(p.dir, fmt.Sprintf("%08d", n)) }
+func (p *Parked) path(n uint32) string { return filepath.Join(p.dir, parkedName(n)) }
+
+func parkedName(n uint32) string { return fmt.Sprintf("%08d", n) }

@@ -43,19 +43,20 @@ func TestRotIsNamedOrHarmless(t *testing.T) {
 	report(t, figures)
 }
 
-// rottable makes a storage with sealed segments, checkpoints, rejected batches
-// and a backlog, and gives a copy of it as a kill has left it.
+// rottable makes a storage with sealed segments, checkpoints, rejected batches,
+// a backlog and batches of it that were kept aside, and gives a copy of it as a kill has left it.
 func rottable(t *testing.T, seed uint64) (r *run, base string) {
 	t.Helper()
-	r = newRun(t, seed, runOptions{shards: 2, relay: relayOptions{segment: 16 << 10}})
+	r = newRun(t, seed, runOptions{shards: 2, tenant: "team", relay: relayOptions{segment: 16 << 10}})
 	guilty := r.poison()
 	r.upstream.act(r.refuse(400, guilty))
 	r.start()
 	r.loadFor(400 * time.Millisecond)
 	r.drained(time.Minute)
 	time.Sleep(400 * time.Millisecond) // a checkpoint
-	r.upstream.act(always(deed{status: 503}))
+	r.upstream.act(always(deed{status: 401}))
 	r.loadFor(300 * time.Millisecond)
+	r.keptAside()
 	r.relay.kill()
 	r.upstream.act(r.refuse(400, guilty))
 	base = filepath.Join(r.dir, "base")
@@ -63,6 +64,19 @@ func rottable(t *testing.T, seed uint64) (r *run, base string) {
 		t.Fatal(err)
 	}
 	return r, base
+}
+
+// keptAside waits until batches that the upstream does not take are in the held folder.
+func (r *run) keptAside() {
+	r.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if m, err := r.relay.metrics(); err == nil && m["pawl_forward_parked_batches"] > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatal("nothing is kept aside within 30 s of the upstream's 401")
+		}
+	}
 }
 
 // damage puts a copy of the storage in place with one file of it damaged, and says how.

@@ -35,6 +35,7 @@ type runOptions struct {
 	shards int           // connections that send at once; default 4
 	series int           // about so many for each; default 16
 	pause  time.Duration // of each sender between two requests; default 8 ms
+	tenant string        // of all senders; default none
 }
 
 // newRun makes everything and starts nothing.
@@ -56,7 +57,7 @@ func newRun(t *testing.T, seed uint64, o runOptions) *run {
 	r.ledger = openLedger(t, filepath.Join(r.dir, "ledger"))
 	for i := range o.shards {
 		s := newShard(r.fleet, seed, i+1, o.series)
-		r.senders = append(r.senders, &sender{shard: s, ledger: r.ledger, rand: rand.New(rand.NewPCG(seed, uint64(100+i))), pause: o.pause})
+		r.senders = append(r.senders, &sender{shard: s, ledger: r.ledger, rand: rand.New(rand.NewPCG(seed, uint64(100+i))), pause: o.pause, tenant: o.tenant})
 	}
 	r.upstream = startUpstream(t, r.fleet)
 	r.relay = newRelay(t, filepath.Join(r.dir, "relay"), r.upstream.url, o.relay)

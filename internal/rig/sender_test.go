@@ -68,6 +68,7 @@ func (l *ledger) read() (map[int]map[int]bool, error) {
 type sender struct {
 	shard  *shard
 	url    string
+	tenant string // "" for none
 	ledger *ledger
 	rand   *rand.Rand
 	pause  time.Duration // between two requests
@@ -109,7 +110,7 @@ func (s *sender) run(ctx context.Context) {
 // deliver sends one request until it is acknowledged.
 func (s *sender) deliver(q *request) error {
 	for deadline := time.Now().Add(2 * time.Minute); ; {
-		status, answer, err := post(s.url, q)
+		status, answer, err := post(s.url, s.tenant, q)
 		switch {
 		case err == nil && status/100 == 2:
 			return nil
@@ -123,13 +124,16 @@ func (s *sender) deliver(q *request) error {
 	}
 }
 
-func post(url string, q *request) (status int, answer string, err error) {
+func post(url, tenant string, q *request) (status int, answer string, err error) {
 	req, err := http.NewRequest(http.MethodPost, url+"/api/v1/write", bytes.NewReader(q.body))
 	if err != nil {
 		return 0, "", err
 	}
 	req.Header.Set("Content-Encoding", "snappy")
 	req.Header.Set("Content-Type", "application/x-protobuf;proto="+q.message)
+	if tenant != "" {
+		req.Header.Set("X-Scope-OrgID", tenant)
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, "", err

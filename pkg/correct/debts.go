@@ -155,13 +155,18 @@ func (e *enactor) lateFold(d *debt, why *findings) {
 	}
 	cs.debts = cs.debts[:0]
 	e.settled(&was, KindReset, was.top-was.amount, why)
-	if e.p.Resets == PassResets {
-		e.beginFree()
-		return
-	}
-	// What it grew by since has been counted already, and would be once more after a 0.
-	if e.p.Resets == MarkResets && e.step.prev == was.value && e.mark(held) {
-		return
+	// What it grew by since has been counted already, and would be once more after a fall or a
+	// 0; and when the next drop decides, what it grew to has not been counted yet, and would not be.
+	if e.step.prev == was.value && e.step.raw >= was.value {
+		if e.passes(held) {
+			e.beginFree()
+			e.cs.fold.t = was.t
+			return
+		}
+		if e.p.Resets == MarkResets && e.mark(held) {
+			e.cs.fold.t = was.t
+			return
+		}
 	}
 	cs.fold = fold{t: was.t}
 	e.begin(was.offset+was.top, held)

@@ -134,7 +134,7 @@ func (e *enactor) foldFrom(offset, top, held float64, kind Kind, told bool) {
 	if kind == KindReset {
 		cs.remember(&cs.resets)
 	}
-	if e.p.Resets == PassResets && kind == KindReset {
+	if e.passes(held) {
 		e.beginFree()
 		return
 	}
@@ -151,8 +151,18 @@ func (e *enactor) begin(offset, floor float64) {
 	e.cs.begin(epoch{from: e.step.t, prev: e.step.prevT, offset: offset, floor: floor, folded: e.cs.now().folded})
 }
 
-// beginFree lets a reset out as it is.
+// passes reports whether the rule lets this full reset out as it is, and a reader
+// of it counts what one of the fold counts; held is what went out last. It does not where
+// nothing falls, where a drop before was decided at this sample and what that adds has not gone out
+// yet, and where what is held above raw is still to be made up for.
+func (e *enactor) passes(held float64) bool {
+	s, now := &e.step, e.cs.now()
+	return e.p.Resets == PassResets && now.from != s.t && held <= s.prev+now.offset && (s.raw < held || held == 0)
+}
+
+// beginFree lets a reset out as it is. It is remembered, but not to be revoked.
 func (e *enactor) beginFree() {
+	e.cs.fold = fold{t: e.step.t}
 	e.cs.begin(epoch{from: e.step.t, prev: e.step.prevT, free: true})
 }
 

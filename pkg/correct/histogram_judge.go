@@ -192,13 +192,25 @@ func (e *histJudge) enact(v verdict) {
 
 // visible: every part that held anything fell, and none is missing or gone, so
 // that PromQL sees the reset in each of them. One hidden part would have to be
-// folded alone and rise above the others: then the whole histogram is folded.
+// folded alone and rise above the others: then the whole histogram is folded. So it is where
+// a drop before was decided at this timestamp, and what that adds has not gone out yet, and where
+// what is held above raw is still to be made up for.
 func (e *histJudge) visible() bool {
+	if e.shifted() {
+		return false
+	}
 	for i := range e.f.seats {
 		s := &e.f.seats[i]
-		if p := &e.h.parts[i]; p.c.Seen() && p.c.Raw > 0 && (!s.has || s.gone || s.cur >= s.prev) {
+		if p := &e.h.parts[i]; p.c.Seen() && p.c.Raw > 0 && (!s.has || s.gone || s.cur >= s.prev || e.overdue(i)) {
 			return false
 		}
 	}
 	return true
+}
+
+// overdue: more has gone out for a part than what was put back of it accounts for.
+func (e *histJudge) overdue(i int) bool {
+	hp := &e.cs.parts[i]
+	credit := max(hp.out, hp.tgt) - (e.f.seats[i].prev + hp.off)
+	return credit > roundingShare*hp.out*4 && e.h.parts[i].role != RoleSum
 }

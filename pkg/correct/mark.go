@@ -50,7 +50,6 @@ func (e *enactor) mark(held float64) bool {
 	case s.raw >= held:
 		return false
 	}
-	e.cs.fold = fold{t: s.t}
 	e.beginFree()
 	return true
 }
@@ -70,8 +69,7 @@ func (e *histJudge) mark() bool {
 		if !s.has || s.gone {
 			return false
 		}
-		hp := &e.cs.parts[i]
-		if credit := max(out, hp.tgt) - (s.prev + hp.off); credit > roundingShare*out*4 && p.role != RoleSum {
+		if e.overdue(i) {
 			return false // what is held above raw is still to be made up for
 		}
 		at, ok := zeroBetween(s.prevT, s.held.T, p.c.flags)

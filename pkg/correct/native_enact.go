@@ -52,7 +52,7 @@ func (j *nativeJudge) reset(kind Kind) {
 	if kind == KindReset {
 		cs.history.remember(&cs.history.resets)
 	}
-	if j.p.Resets != Fold {
+	if j.p.Resets != Fold && !j.turned {
 		j.pass()
 		return
 	}

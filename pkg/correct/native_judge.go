@@ -23,6 +23,7 @@ type nativeJudge struct {
 	noneFell  bool                      // fewer observations than before are in no bucket
 
 	folded, passed, anew bool       // passed: a full reset goes out as it is; anew: an epoch with an offset begins
+	turned               bool       // a drop before was decided at this sample to have been a full reset
 	extra                []Evidence // from the layout and the hint, and the sum of their odds
 	odds                 float64
 }

@@ -18,7 +18,10 @@ func (j *nativeJudge) revoke(d *nativeDebt) {
 
 // turn makes a full reset of a drop that had been put back as a loss.
 func (j *nativeJudge) turn(d *nativeDebt) {
-	if j.p.Resets == PassResets {
+	j.turned = true
+	// What it grew by since has been counted already, and would be once more by who sees a reset;
+	// and when the next drop decides, what it grew to has not been counted yet, and would not be.
+	if j.p.Resets == PassResets && j.s.prev == d.value && j.fell == 0 {
 		j.pass()
 		return
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -25,12 +24,6 @@ import (
 	"pawl/pkg/config"
 	"pawl/pkg/relay"
 )
-
-// gcPercent is how far the heap grows, in % of what is alive, until it is
-// collected; $GOGC overrules it. Most of what is alive is tables of series
-// without pointers, which the collector does not walk, so collecting more often
-// than Go's 100 % costs little; see docs/performance.md.
-const gcPercent = 40
 
 // shutdownTimeout is how long a listener waits for the requests that it is at.
 const shutdownTimeout = 2 * time.Second
@@ -101,9 +94,9 @@ func (f *runFlags) run(log *slog.Logger) error {
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go collect(ctx)
 	log.Info("starting", "version", version.Info(), "build", version.BuildContext())
 
 	reg := prometheus.NewRegistry()
@@ -137,7 +130,6 @@ func (f *runFlags) run(log *slog.Logger) error {
 	addServer(&g, "write", writeL, f.write.webConfig, r.WriteServer(), log, r.Quiesce)
 	addServer(&g, "admin", adminL, f.admin.webConfig, r.AdminServer(), log, nil)
 	addReload(&g, loader)
-	ctx, cancel := context.WithCancel(context.Background())
 	g.Add(func() error { return r.Run(ctx) }, func(error) { cancel() })
 	err = g.Run()
 	if errors.Is(err, run.ErrSignal) {

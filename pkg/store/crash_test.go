@@ -113,8 +113,13 @@ var crashState = stateOptions{memTable: 1 << 20, disk: disk{unsynced: true}}
 const crashKeys = 10_000
 
 // childCheckpoint writes checkpoints in which every key has the checkpoint's seq as its value, and the number of keys depends on it.
-func childCheckpoint(dir string) error {
-	s, err := openState(dir, nil, nil, crashState)
+func childCheckpoint(dir string) error { return checkpoints(dir, crashState) }
+
+// childResting does the same and closes the database whenever it can, so that a kill meets it there, and where it is opened again.
+func childResting(dir string) error { return checkpoints(dir, restingState) }
+
+func checkpoints(dir string, o stateOptions) error {
+	s, err := openState(dir, nil, nil, o)
 	if err != nil {
 		return err
 	}
@@ -133,6 +138,9 @@ func childCheckpoint(dir string) error {
 		if err := d.Write(); err != nil {
 			return err
 		}
+		if o.idle > 0 {
+			restNow(s)
+		}
 		fmt.Println(seq, "declaring")
 		if err := d.Declare(); err != nil {
 			return err
@@ -149,7 +157,7 @@ func TestStateIsUniformAtTheGoodVersionAfterKill(t *testing.T) {
 	torn := 0
 	var known uint64
 	for round := range 6 * *torture {
-		last := killAfter(t, rng, "checkpoint", dir, 1+rng.IntN(8))
+		last := killAfter(t, rng, []string{"checkpoint", "resting"}[round%2], dir, 1+rng.IntN(8))
 		s, err := openState(dir, nil, nil, crashState)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
@@ -231,7 +239,7 @@ func childFill(dir string) error {
 			return err
 		}
 	}
-	for len(s.db.Tables()) == 0 { // flushed in the background
+	for len(s.db.current.Load().Tables()) == 0 { // flushed in the background
 		time.Sleep(time.Millisecond)
 	}
 	fmt.Println(6, "declared")

@@ -17,6 +17,7 @@ import (
 // Write begins.
 type Draft struct {
 	s       *State
+	db      *badger.DB // held from the first flush until it is written, and to declare it
 	base    Checkpoint // the good one when it was begun
 	next    Checkpoint
 	items   []draftItem
@@ -98,6 +99,9 @@ func (d *Draft) Flush() error {
 }
 
 func (d *Draft) flushItems() error {
+	if err := d.hold(); err != nil {
+		return err
+	}
 	if d.state == draftOpen {
 		if err := d.begin(); err != nil {
 			return err
@@ -121,6 +125,21 @@ func (d *Draft) flushItems() error {
 	clear(d.items)
 	d.items, d.bytes = d.items[:0], 0
 	return nil
+}
+
+// hold has the database open for writing until letGo.
+func (d *Draft) hold() (err error) {
+	if d.db == nil {
+		d.db, err = d.s.db.acquire(true)
+	}
+	return err
+}
+
+func (d *Draft) letGo() {
+	if d.db != nil {
+		d.db = nil
+		d.s.db.release()
+	}
 }
 
 // begin looks at what the database holds before the first change.
@@ -154,6 +173,7 @@ func (d *Draft) Write() error {
 	d.s.metrics.written.Add(float64(d.written))
 	d.s.metrics.writeSeconds.Observe(d.took.Seconds())
 	d.items = nil
+	d.letGo() // Declare may be hours away, while the upstream is
 	return nil
 }
 
@@ -171,7 +191,7 @@ func (d *Draft) settle() {
 // findTorn finds the keys that versions above the good one have touched, which never became good themselves.
 func (d *Draft) findTorn() error {
 	d.torn = map[string]struct{}{}
-	c := d.s.cursor(^uint64(0), badger.IteratorOptions{AllVersions: true, SinceTs: d.base.Version})
+	c := newCursor(d.db, ^uint64(0), badger.IteratorOptions{AllVersions: true, SinceTs: d.base.Version})
 	defer c.close()
 	for c.begin(nil, nil, false); c.valid(nil); c.next() {
 		if key := c.key(); key[0] != markerKey[0] {
@@ -203,7 +223,7 @@ const seekAhead = 16
 // compare walks over the draft and the good version side by side: it computes the new number of keys and their sum, and drops
 // changes that change nothing.
 func (d *Draft) compare() error {
-	c := d.s.cursor(d.base.Version, badger.IteratorOptions{})
+	c := newCursor(d.db, d.base.Version, badger.IteratorOptions{})
 	defer c.close()
 	kept := d.items[:0]
 	c.seek(nil)
@@ -237,7 +257,7 @@ func (d *Draft) compare() error {
 
 // flush hands the changes to Badger. It is not atomic over many keys; Declare's marker is what makes it so.
 func (d *Draft) flush() error {
-	wb := d.s.db.NewWriteBatchAt(d.next.Version)
+	wb := d.db.NewWriteBatchAt(d.next.Version)
 	defer wb.Cancel()
 	for _, it := range d.items {
 		var err error
@@ -262,14 +282,18 @@ func (d *Draft) Declare() error {
 	}
 	start := time.Now()
 	s := d.s
-	err := guard(func() error {
-		wb := s.db.NewWriteBatchAt(d.next.Version)
+	err := d.hold()
+	if err != nil {
+		return fmt.Errorf("declare checkpoint %d: %w", d.next.Version, err)
+	}
+	err = guard(func() error {
+		wb := d.db.NewWriteBatchAt(d.next.Version)
 		defer wb.Cancel()
 		return errors.Join(wb.Set(markerKey, d.next.encode()), wb.Flush())
 	})
 	killpoint.At(killpoint.CheckpointMarker)
 	if err == nil {
-		err = guard(s.db.Sync)
+		err = guard(d.db.Sync)
 	}
 	if err == nil {
 		err = s.disk.syncDir(s.badgerDir()) // names of new logs and tables
@@ -283,22 +307,18 @@ func (d *Draft) Declare() error {
 	}
 	s.metrics.declareSeconds.Observe(time.Since(start).Seconds())
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.good, s.leftovers = d.next, false
 	s.discard()
-	d.over()
+	s.mu.Unlock()
+	d.Abandon()
 	return nil
 }
 
 // Abandon ends the draft without effect. It may be called after Declare, for use with defer.
 func (d *Draft) Abandon() {
+	d.letGo()
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
-	d.over()
-}
-
-// over ends the draft. mu is held.
-func (d *Draft) over() {
 	if d.s.draft == d {
 		d.s.draft = nil
 	}

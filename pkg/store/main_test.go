@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 		child, ok := map[string]func(dir string) error{
 			"append":     childAppend,
 			"checkpoint": childCheckpoint,
+			"resting":    childResting,
 			"fill":       childFill,
 			"open-state": childOpenState,
 

@@ -26,8 +26,9 @@ type State struct {
 	log      *slog.Logger
 	disk     disk
 	memTable int64
+	idle     time.Duration // 0: idleFor
 	lock     *Lock
-	db       *badger.DB
+	db       *database // nil until the state is open
 	metrics  stateMetrics
 
 	mu          sync.Mutex
@@ -48,7 +49,8 @@ func OpenState(dir string, log *slog.Logger, reg prometheus.Registerer) (*State,
 // stateOptions are for tests: a small memtable brings out flushes and compactions, which is where the interesting crashes are.
 type stateOptions struct {
 	disk     disk
-	memTable int64 // bytes
+	memTable int64         // bytes
+	idle     time.Duration // for which the database stays open for nobody; 0: idleFor
 }
 
 func openState(dir string, log *slog.Logger, reg prometheus.Registerer, o stateOptions) (*State, error) {
@@ -59,10 +61,10 @@ func openState(dir string, log *slog.Logger, reg prometheus.Registerer, o stateO
 	if err != nil {
 		return nil, err
 	}
-	s := &State{dir: dir, log: log, disk: o.disk, memTable: o.memTable, lock: lock, readers: make(map[uint64]int)}
+	s := &State{dir: dir, log: log, disk: o.disk, memTable: o.memTable, idle: o.idle, lock: lock, readers: make(map[uint64]int)}
 	if err := s.open(); err != nil {
 		if s.db != nil {
-			_ = guard(s.db.Close)
+			_ = s.db.end()
 		}
 		_ = lock.Unlock()
 		return nil, err
@@ -76,28 +78,80 @@ func (s *State) open() error {
 	if err != nil {
 		return err
 	}
-	if err := s.prepare(); err != nil {
-		return s.damaged(head, "the database is damaged", err)
-	}
-	var db *badger.DB
-	err = guard(func() (err error) { db, err = badger.OpenManaged(s.badgerOptions()); return err })
-	if isShortage(err) {
-		return fmt.Errorf("open series state: %w", err)
-	}
+	db, err := s.openBadger(head, false)
 	if err != nil {
-		return s.damaged(head, "the database does not open", err)
+		return err
 	}
-	s.db, s.good = db, head
+	s.db, s.good = newDatabase(s, db, s.idle), head
+	defer s.db.release()
 	if err := s.disk.syncDir(s.dir); err != nil {
 		return err
 	}
 	start := time.Now()
+	if err := s.compareMarker(db, head); err != nil {
+		return err
+	}
 	if err := s.verify(); err != nil {
 		return err
 	}
 	s.lastVersion = max(db.MaxVersion(), head.Version)
 	s.leftovers = s.lastVersion > head.Version
 	s.log.Info("series state opened", "version", head.Version, "seq", head.Seq, "keys", head.Keys, "leftovers", s.leftovers, "verified_in", time.Since(start))
+	return nil
+}
+
+// openBadger looks at the database, which must hold what head says, and opens it.
+func (s *State) openBadger(head Checkpoint, readOnly bool) (db *badger.DB, err error) {
+	if err := s.prepare(readOnly); err != nil {
+		return nil, s.damaged(head, "the database is damaged", err)
+	}
+	o := s.badgerOptions().WithReadOnly(readOnly)
+	err = guard(func() (err error) { db, err = badger.OpenManaged(o); return err })
+	if isShortage(err) {
+		return nil, fmt.Errorf("open series state: %w", err)
+	}
+	if err != nil {
+		return nil, s.damaged(head, "the database does not open", err)
+	}
+	return db, nil
+}
+
+// reopen opens the database that this process closed. All guards of a start are passed again but for one: the keys are not counted,
+// which takes as long as reading them all. The tables match their checksums, and the marker is the good checkpoint's.
+func (s *State) reopen(readOnly bool) (*badger.DB, error) {
+	start := time.Now()
+	head, err := s.readHead()
+	if err != nil {
+		return nil, err
+	}
+	good, _ := s.Good()
+	if head.Version < good.Version {
+		return nil, s.damaged(good, fmt.Sprintf("the head says version %d", head.Version), nil)
+	}
+	db, err := s.openBadger(good, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.compareMarker(db, good); err != nil {
+		_ = guard(db.Close)
+		return nil, err
+	}
+	s.log.Debug("series state's database opened again", "read_only", readOnly, "took", time.Since(start))
+	return db, nil
+}
+
+// compareMarker holds the marker at the good version against the head.
+func (s *State) compareMarker(db *badger.DB, good Checkpoint) error {
+	if good.Version == 0 {
+		return nil
+	}
+	marker, err := getAt(db, good.Version, markerKey)
+	if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+		return s.damaged(good, "the checkpoint's marker cannot be read", err)
+	}
+	if c, reason := decodeCheckpoint(marker); err != nil || reason != "" || c != good {
+		return s.damaged(good, fmt.Sprintf("the checkpoint's marker is missing or another one (found version %d)", c.Version), nil)
+	}
 	return nil
 }
 
@@ -129,20 +183,13 @@ func (s *State) readHead() (Checkpoint, error) {
 	return head, nil
 }
 
-// verify compares what Badger holds at the good version with the head: the marker, the number of keys, and the sum over all of them.
+// verify compares what Badger holds at the good version with the head: the number of keys, and the sum over all of them.
 func (s *State) verify() error {
 	if s.good.Version == 0 {
 		return nil
 	}
-	marker, ok, err := s.Get(markerKey)
-	if err != nil {
-		return s.damaged(s.good, "the checkpoint's marker cannot be read", err)
-	}
-	if c, reason := decodeCheckpoint(marker); !ok || reason != "" || c != s.good {
-		return s.damaged(s.good, fmt.Sprintf("the checkpoint's marker is missing or another one (found version %d)", c.Version), nil)
-	}
 	found := Checkpoint{Version: s.good.Version, Seq: s.good.Seq}
-	err = s.Scan(nil, nil, false, func(k, v []byte) (bool, error) {
+	err := s.Scan(nil, nil, false, func(k, v []byte) (bool, error) {
 		if k[0] != markerKey[0] {
 			found.Keys++
 			found.sum += pairSum(k, v)
@@ -169,7 +216,7 @@ func (s *State) badgerDir() string { return filepath.Join(s.dir, "badger") }
 
 // badgerOptions are sized for short keys and values of some KiB, and for a process that shares its memory with others.
 func (s *State) badgerOptions() badger.Options {
-	return badger.DefaultOptions(s.badgerDir()).
+	o := badger.DefaultOptions(s.badgerDir()).
 		WithSyncWrites(!s.disk.unsynced). // else a memtable that was rotated out but not yet flushed is not durable, and Sync does not reach it
 		WithCompression(options.None).
 		WithBlockCacheSize(0). // tables are mapped, the page cache is the cache
@@ -183,6 +230,8 @@ func (s *State) badgerOptions() badger.Options {
 		WithValueLogFileSize(max(1<<20, s.memTable/2)).
 		WithNumVersionsToKeep(1). // above the discard timestamp all versions stay anyway
 		WithLogger(badgerLog{s.log})
+	o.TableSizeMultiplier = 1 // a table is written from a buffer of twice its size, and several at once
+	return o
 }
 
 // memTableBytes is an eighth of Badger's default: a memtable is allocated whole, and up to three are in use.
@@ -195,18 +244,39 @@ func (s *State) Good() (Checkpoint, bool) {
 	return s.good, s.good.Version > 0
 }
 
-// acquire pins the good version for a read.
-func (s *State) acquire() (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return 0, os.ErrClosed
-	}
-	s.readers[s.good.Version]++
-	return s.good.Version, nil
+// hold is the database in somebody's use, and the version that is pinned for it.
+type hold struct {
+	db      *badger.DB
+	version uint64 // 0: there is no checkpoint yet, and no database is held
 }
 
-func (s *State) release(version uint64) {
+// acquire pins the good version for a read.
+func (s *State) acquire() (h hold, err error) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return h, os.ErrClosed
+	}
+	h.version = s.good.Version
+	if h.version == 0 {
+		s.mu.Unlock()
+		return h, nil
+	}
+	s.readers[h.version]++
+	s.mu.Unlock()
+	if h.db, err = s.db.acquire(false); err != nil {
+		s.unpin(h.version)
+		return hold{}, err
+	}
+	return h, nil
+}
+
+func (s *State) release(h hold) {
+	s.db.release()
+	s.unpin(h.version)
+}
+
+func (s *State) unpin(version uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readers[version]--; s.readers[version] == 0 {
@@ -226,7 +296,7 @@ func (s *State) discard() {
 	for v := range s.readers {
 		oldest = min(oldest, v)
 	}
-	s.db.SetDiscardTs(oldest)
+	s.db.dropBelow(oldest)
 }
 
 // Size is what the state takes on disk, in bytes. Badger's logs are sparse files; what they really take is counted.
@@ -241,11 +311,7 @@ func (s *State) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
-	err := guard(s.db.Close)
-	if err != nil {
-		err = fmt.Errorf("close series state: %w", err)
-	}
-	return errors.Join(err, s.lock.Unlock())
+	return errors.Join(s.db.end(), s.lock.Unlock())
 }
 
 // SetAsideState moves a state directory that OpenState refused out of the way, keeping it, and returns its new name.

@@ -189,7 +189,7 @@ func TestAReadThatIsGoingOnIsNotDisturbedByCheckpoints(t *testing.T) {
 				next[k] = fmt.Sprint(n)
 			}
 			checkpoint(t, s, uint64(n), next)
-			if err := s.db.Flatten(1); err != nil { // compacts away whatever may go
+			if err := s.db.current.Load().Flatten(1); err != nil { // compacts away whatever may go
 				t.Error(err)
 			}
 		}
@@ -253,7 +253,7 @@ func TestScanGoesBothWaysFromACursor(t *testing.T) {
 	})
 }
 
-// TestStateAgainstAMap declares, abandons and reopens at random. What is read is always the map as of the last declared checkpoint,
+// TestStateAgainstAMap declares, abandons, reopens and closes the database in between at random. What is read is always the map as of the last declared checkpoint,
 // and reopening checks its number of keys and their sum against the head.
 func TestStateAgainstAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -278,6 +278,9 @@ func TestStateAgainstAMap(t *testing.T) {
 				if err := d.Write(); err != nil {
 					t.Fatal(err)
 				}
+				if rapid.Bool().Draw(t, "rest before it is declared") {
+					restNow(s)
+				}
 			}
 			if write && rapid.Bool().Draw(t, "declare") {
 				if err := d.Declare(); err != nil {
@@ -299,6 +302,9 @@ func TestStateAgainstAMap(t *testing.T) {
 				if s, err = tryOpenState(dir); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if rapid.Bool().Draw(t, "rest") {
+				restNow(s)
 			}
 			got := map[string]string{}
 			err := s.Scan(nil, nil, false, func(k, v []byte) (bool, error) {

@@ -14,7 +14,7 @@ import (
 
 // prepare looks at the database before Badger does, for what Badger would not survive: it opens its tables in goroutines of its own,
 // where damage panics beyond anybody's reach, and it does not open at all when a kill met it while it was deleting a log.
-func (s *State) prepare() error {
+func (s *State) prepare(readOnly bool) error {
 	tables, err := listTables(s.badgerDir(), s.badgerOptions())
 	if err != nil {
 		return err
@@ -23,6 +23,9 @@ func (s *State) prepare() error {
 		if err := guard(func() error { return verifyTable(path) }); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
+	}
+	if readOnly {
+		return nil
 	}
 	return s.removeEmptyLogs()
 }

@@ -14,13 +14,25 @@ import (
 
 // Get returns a copy of key's value at the last good version.
 func (s *State) Get(key []byte) (value []byte, found bool, err error) {
-	version, err := s.acquire()
-	if err != nil || version == 0 {
+	h, err := s.acquire()
+	if err != nil || h.version == 0 {
 		return nil, false, err
 	}
-	defer s.release(version)
+	defer s.release(h)
+	value, err = getAt(h.db, h.version, key)
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("read series state: %w", err)
+	}
+	return value, true, nil
+}
+
+// getAt reads a key at a version.
+func getAt(db *badger.DB, version uint64, key []byte) (value []byte, err error) {
 	err = guard(func() error {
-		txn := s.db.NewTransactionAt(version, false)
+		txn := db.NewTransactionAt(version, false)
 		defer txn.Discard()
 		item, err := txn.Get(key)
 		if err != nil {
@@ -29,13 +41,7 @@ func (s *State) Get(key []byte) (value []byte, found bool, err error) {
 		value, err = item.ValueCopy(nil)
 		return err
 	})
-	switch {
-	case errors.Is(err, badger.ErrKeyNotFound):
-		return nil, false, nil
-	case err != nil:
-		return nil, false, fmt.Errorf("read series state: %w", err)
-	}
-	return value, true, nil
+	return value, err
 }
 
 // Load calls fn with every key that begins with prefix and its value, in key order, at the last good version.
@@ -47,16 +53,16 @@ func (s *State) Load(prefix []byte, fn func(key, value []byte) error) error {
 // Scan is Load from a cursor on and in either direction: it begins behind the key after (which need not exist; nil = from the first,
 // in reverse the last key of prefix), and ends when fn says that it wants no more. key and value are valid only until fn returns.
 func (s *State) Scan(prefix, after []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) error {
-	version, err := s.acquire()
-	if err != nil || version == 0 {
+	h, err := s.acquire()
+	if err != nil || h.version == 0 {
 		return err
 	}
-	defer s.release(version)
+	defer s.release(h)
 	o := badger.IteratorOptions{Reverse: reverse}
 	if !reverse {
 		o.Prefix = prefix // in reverse it would keep Seek from finding the prefix' end
 	}
-	c := s.cursor(version, o)
+	c := newCursor(h.db, h.version, o)
 	defer c.close()
 	for c.begin(prefix, after, reverse); c.valid(prefix); c.next() {
 		value := c.value()
@@ -85,8 +91,8 @@ type cursor struct {
 	err error // sticky
 }
 
-func (s *State) cursor(version uint64, o badger.IteratorOptions) *cursor {
-	c := &cursor{txn: s.db.NewTransactionAt(version, false)}
+func newCursor(db *badger.DB, version uint64, o badger.IteratorOptions) *cursor {
+	c := &cursor{txn: db.NewTransactionAt(version, false)}
 	c.err = guard(func() error { c.it = c.txn.NewIterator(o); return nil })
 	return c
 }

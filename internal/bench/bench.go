@@ -147,6 +147,8 @@ func (b *bencher) wants(section string) bool {
 func (b *bencher) section(ctx context.Context, name string) error {
 	for _, p := range b.Protos {
 		var err error
+		began := time.Now()
+		b.logf("%s, remote write %s: begins", name, p)
 		switch name {
 		case "cost":
 			err = b.cost(ctx, p)
@@ -168,6 +170,7 @@ func (b *bencher) section(ctx context.Context, name string) error {
 		if err != nil {
 			return fmt.Errorf("remote write %s: %w", p, err)
 		}
+		b.logf("%s, remote write %s: done in %.0f s", name, p, time.Since(began).Seconds())
 	}
 	return b.plot(name)
 }

@@ -78,7 +78,7 @@ func (b *bencher) checkpoint(ctx context.Context, r *rig, p Proto, f *Fleet, sta
 		a, err := load.Paced(pacing, b.Plan.Rate)
 		over <- outcome{a, err}
 	}()
-	windows, err := r.checkpoints(ctx, b.Plan.Settle)
+	windows, held, err := r.checkpoints(ctx, b.Plan.Settle)
 	stop()
 	out := <-over
 	if err = errors.Join(err, out.err); err != nil {
@@ -87,12 +87,17 @@ func (b *bencher) checkpoint(ctx context.Context, r *rig, p Proto, f *Fleet, sta
 	if _, err := r.delivered(ctx, sent.Samples+load.Sent().Samples); err != nil {
 		return err
 	}
+	one := func(figure string, v float64) { b.report.add(p, r.subject.Name, figure, []float64{v}) }
+	n := float64(f.Series)
+	resident, anonymous := held.medians()
+	one(figureSteadyBytes, float64(resident)/n)
+	one(figureSteadyAnon, float64(anonymous)/n)
+	b.logf("relay %s: %.0f bytes per series resident in the median of %d looks, %.0f of them anonymous", p, float64(resident)/n, len(held), float64(anonymous)/n)
 	calmly, busily := split(out.answers, windows)
 	if len(calmly) == 0 || len(busily) == 0 {
 		b.logf("relay %s: no checkpoint was begun and written within %s", p, b.Plan.Settle)
 		return nil
 	}
-	one := func(figure string, v float64) { b.report.add(p, r.subject.Name, figure, []float64{v}) }
 	calm, busy := quantile(calmly, 0.99), quantile(busily, 0.99)
 	one(figureCalm, ms(calm))
 	one(figureBusy, ms(busy))
@@ -120,37 +125,53 @@ const copying = 2 * time.Second
 // calm is how long there must be no checkpoint before the first that counts.
 const calm = 5 * time.Second
 
-// checkpoints waits for the writing of two checkpoints that begin after some
-// calm. Whoever sends 100,000 samples/s of a million series makes most of them
-// dirty between two checkpoints.
-func (r *rig) checkpoints(ctx context.Context, limit time.Duration) (ws []window, err error) {
-	began := time.Now()
-	count, err := r.metric("pawl_checkpoint_write_duration_seconds_count")
-	if err != nil {
-		return nil, err
+// looks are what a program used at several times.
+type looks []usage
+
+// medians are of what was resident, and of what of that was anonymous, in bytes.
+func (l looks) medians() (resident, anonymous int64) {
+	if len(l) == 0 {
+		return 0, 0
 	}
-	sum, err := r.metric("pawl_checkpoint_write_duration_seconds_sum")
+	of := func(f func(usage) int64) int64 {
+		var vs []int64
+		for _, u := range l {
+			vs = append(vs, f(u))
+		}
+		slices.Sort(vs)
+		return vs[len(vs)/2]
+	}
+	return of(func(u usage) int64 { return u.rss }), of(func(u usage) int64 { return u.anon })
+}
+
+// checkpoints waits for the writing of two checkpoints that begin after some
+// calm, and looks at the memory meanwhile. Whoever sends 100,000 samples/s of a
+// million series makes most of them dirty between two checkpoints.
+func (r *rig) checkpoints(ctx context.Context, limit time.Duration) (ws []window, held looks, err error) {
+	began := time.Now()
+	count, sum, err := r.written()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline) && len(ws) < 2; {
 		select {
 		case <-ctx.Done():
-			return ws, ctx.Err()
+			return ws, held, ctx.Err()
 		case <-r.relay.done:
-			return ws, fmt.Errorf("the relay ended: %s", r.relay.tail())
+			return ws, held, fmt.Errorf("the relay ended: %s", r.relay.tail())
 		case <-time.After(pollEvery):
 		}
-		n, err := r.metric("pawl_checkpoint_write_duration_seconds_count")
+		u, err := r.relay.usage()
 		if err != nil {
-			return ws, err
+			return ws, held, err
+		}
+		held = append(held, u)
+		n, s, err := r.written()
+		if err != nil {
+			return ws, held, err
 		}
 		if n == count {
 			continue
-		}
-		s, err := r.metric("pawl_checkpoint_write_duration_seconds_sum")
-		if err != nil {
-			return ws, err
 		}
 		now := time.Now()
 		took := time.Duration((s - sum) * float64(time.Second))
@@ -159,7 +180,16 @@ func (r *rig) checkpoints(ctx context.Context, limit time.Duration) (ws []window
 		}
 		count, sum = n, s
 	}
-	return ws, nil
+	return ws, held, nil
+}
+
+// written is how many checkpoints were written, and how long that took in all, in s.
+func (r *rig) written() (count, sum float64, err error) {
+	if count, err = r.metric("pawl_checkpoint_write_duration_seconds_count"); err != nil {
+		return 0, 0, err
+	}
+	sum, err = r.metric("pawl_checkpoint_write_duration_seconds_sum")
+	return count, sum, err
 }
 
 // split sorts the times to answers by whether they were due before the first

@@ -102,3 +102,14 @@ func TestAPacedRunCountsTheWaitForItsTurn(t *testing.T) {
 		t.Errorf("the last of %d answers took %s from when it was due; the queue before it must count", len(answers), last.Took)
 	}
 }
+
+// Rule: what is resident most of the time is told apart from what a checkpoint takes for a moment.
+func TestMediansOfWhatWasLookedAt(t *testing.T) {
+	held := looks{{rss: 900, anon: 300}, {rss: 200, anon: 100}, {rss: 210, anon: 90}}
+	if resident, anonymous := held.medians(); resident != 210 || anonymous != 100 {
+		t.Errorf("medians are %d and %d, want 210 and 100", resident, anonymous)
+	}
+	if resident, anonymous := (looks{}).medians(); resident != 0 || anonymous != 0 {
+		t.Errorf("medians of nothing are %d and %d", resident, anonymous)
+	}
+}

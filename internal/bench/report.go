@@ -25,6 +25,8 @@ const (
 	figureBigLater      = "many series: CPU-s per million, after the first scrape"
 	figureBigLaterRatio = "many series: that against the main run's"
 	figureBytes         = "many series: resident bytes per series"
+	figureSteadyBytes   = "many series: resident bytes per series while 100,000 samples/s come, median"
+	figureSteadyAnon    = "many series: anonymous ones of them, median"
 	figurePeakBytes     = "many series: resident bytes per series at most"
 	figureStart         = "many series: start until ready, s"
 	figureStartBytes    = "many series: resident bytes per series after that start"
@@ -55,7 +57,7 @@ type reach struct {
 func reaches() map[string]reach {
 	return map[string]reach{
 		figureWhole: {0.6, 0.45, true}, figureRate: {v1: 1.3}, figureBigRatio: {1.25, 1.25, true},
-		figureResident: {150, 150, true}, figureBytes: {250, 250, true}, figureP99: {30, 30, true},
+		figureResident: {150, 150, true}, figureBytes: {250, 250, true}, figureSteadyBytes: {250, 250, true}, figureP99: {30, 30, true},
 		figureSlowdown: {2, 2, true}, figureStart: {3, 3, true}, figureDrain: {v1: 4, v2: 4},
 	}
 }

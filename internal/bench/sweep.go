@@ -20,6 +20,7 @@ func (b *bencher) sweepSeries(ctx context.Context, p Proto) error {
 			b.logf("%d series are left out: they take about %d MB and %d MB are free", n, need>>20, have>>20)
 			continue
 		}
+		b.logf("relay %s, %d series: begins", p, n)
 		scrapes := 1 + max(3, min(b.Plan.Scrapes-1, perPoint/n))
 		s, err := b.pawl()
 		if err != nil {

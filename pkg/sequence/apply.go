@@ -38,11 +38,11 @@ func (w *writer) apply(r *Request) (after uint64) {
 		if known && int64(now-s.seen)*1000 > w.forgetMS && s.seen != 0 {
 			w.outlived(id, s)
 		}
-		if s.last != r.seq { // else the same series twice in one request
-			after = max(after, s.last)
+		if s.last != uint32(r.seq) { // else the same series twice in one request
+			after = max(after, earlier(s.last, r.seq))
 		}
 		turn := e != nil && known && int64(s.seen) < e.since/1000 // the replica is another one since
-		s.last, s.seen = r.seq, now
+		s.last, s.seen = uint32(r.seq), now
 		if s.gen != w.class.gen || sr.Type != typeUnknown && sr.Type != s.told {
 			if known {
 				l = look(b, i)

@@ -320,10 +320,10 @@ func (w *writer) takeLate(seq uint64) (batches []*rewrite.Batch, after uint64) {
 		byTenant[l.id.Tenant] = append(byTenant[l.id.Tenant], l)
 		if w.table.has(l.place) {
 			s := w.table.series.at(l.place)
-			if s.last != seq {
-				after = max(after, s.last)
+			if s.last != uint32(seq) {
+				after = max(after, earlier(s.last, seq))
 			}
-			s.last = seq
+			s.last = uint32(seq)
 		}
 	}
 	for _, tenant := range tenants {

@@ -9,16 +9,21 @@ import (
 // pointers, so the collector never walks the table.
 type series struct {
 	key     rewrite.Key
-	last    uint64 // the last batch that held it; 0 none since the start
+	last    uint32 // the last batch that held it, see earlier
 	counter uint32 // its place among the counters + 1; 0: it has none
 	seen    uint32 // journal time of its last sample, s
 	gen     uint32 // the generation of rules and metadata that decided its kind
-	next    uint32 // the place of the series that came after it the last time
+	next    int16  // how much further the place of the series is that came after it the last time; 0 too far to say
 	policy  uint16 // its place among the rules' policies
+	part    uint16 // which part of its histogram it is
 	told    rewrite.MetricType
 	flags   flags
-	part    uint16 // which part of its histogram it is
 }
+
+// earlier is the batch that series.last stands for, which has the low half of its number, when seq is at hand. One that is 2^32
+// batches back is taken for a later one, and so is none at all (0) once there were so many: whoever waits for that waits for no
+// less than it must.
+func earlier(last uint32, seq uint64) uint64 { return seq - uint64(uint32(seq)-last) }
 
 type flags uint8
 
@@ -71,21 +76,29 @@ func (t *table) follow(k rewrite.Key) (uint32, bool) {
 		return t.index.find(k, &t.series)
 	}
 	was := t.series.at(t.before)
-	if id := was.next; id < t.series.n && t.series.at(id).key == k && t.series.at(id).flags&isFree == 0 {
+	if id := t.before + uint32(int32(was.next)); id < t.series.n && t.series.at(id).key == k && t.series.at(id).flags&isFree == 0 {
 		t.before = id
 		return id, true
 	}
 	id, known := t.index.find(k, &t.series)
 	if known {
-		was.next, t.before = id, id
+		was.next, t.before = distance(t.before, id), id
 	}
 	return id, known
+}
+
+// distance is how much further one place is than another, 0 when that is more than a series remembers.
+func distance(from, to uint32) int16 {
+	if d := int64(to) - int64(from); d == int64(int16(d)) {
+		return int16(d)
+	}
+	return 0
 }
 
 // met notes that a batch showed a new series at a place.
 func (t *table) met(id uint32) {
 	if t.before < t.series.n {
-		t.series.at(t.before).next = id
+		t.series.at(t.before).next = distance(t.before, id)
 	}
 	t.before = id
 }
@@ -190,80 +203,76 @@ func (a *arena[T]) grow() uint32 {
 
 // index finds a series' place by its key: open addressing with linear
 // probing. The key is a hash already: its low bits are the slot, and some of
-// its high bits stand in the slot, so that a probe leaves the slots only for
-// the series that it looks for.
+// its high bits stand beside the slot, so that a probe leaves the index only for
+// the series that it looks for, and one in 256 of the others on its way.
 type index struct {
-	slots []slot // place + 1; 0 empty
-	used  int
+	places []uint32 // place + 1; 0 empty
+	tags   []uint8  // of the keys
+	used   int
 }
 
-// slot is the key's tag above the place + 1, 0 when empty.
-type slot uint64
+func tagOf(k rewrite.Key) uint8 { return uint8(k.Hi >> 56) }
 
-func slotOf(k rewrite.Key, id uint32) slot { return slot(k.Hi&^(1<<32-1)) | slot(id+1) }
+func newIndex() index {
+	return index{places: make([]uint32, leastSlots), tags: make([]uint8, leastSlots)}
+}
 
-func (s slot) place() uint32           { return uint32(s) - 1 }
-func (s slot) fits(k rewrite.Key) bool { return uint64(s)>>32 == k.Hi>>32 }
+const leastSlots = 1 << 10
 
-func newIndex() index { return index{slots: make([]slot, 1<<10)} }
-
-func (x *index) find(k rewrite.Key, s *arena[series]) (uint32, bool) {
-	mask := uint64(len(x.slots) - 1)
-	for i := k.Lo & mask; ; i = (i + 1) & mask {
-		p := x.slots[i]
-		if p == 0 {
-			return 0, false
-		}
-		if p.fits(k) && s.at(p.place()).key == k {
-			return p.place(), true
+// slot is where k is, or where it would come to.
+func (x *index) slot(k rewrite.Key, s *arena[series]) (i uint64, known bool) {
+	mask := uint64(len(x.places) - 1)
+	tag := tagOf(k)
+	for i = k.Lo & mask; x.places[i] != 0; i = (i + 1) & mask {
+		if x.tags[i] == tag && s.at(x.places[i]-1).key == k {
+			return i, true
 		}
 	}
+	return i, false
+}
+
+func (x *index) find(k rewrite.Key, s *arena[series]) (uint32, bool) {
+	i, known := x.slot(k, s)
+	return x.places[i] - 1, known
 }
 
 func (x *index) add(k rewrite.Key, id uint32, s *arena[series]) {
-	if (x.used+1)*4 > len(x.slots)*3 {
-		old := x.slots
-		x.slots = make([]slot, 2*len(old))
+	if (x.used+1)*4 > len(x.places)*3 {
+		old := x.places
+		*x = index{places: make([]uint32, 2*len(old)), tags: make([]uint8, 2*len(old)), used: x.used}
 		for _, p := range old {
 			if p != 0 {
-				x.put(s.at(p.place()).key, p)
+				x.put(s.at(p-1).key, p)
 			}
 		}
 	}
-	x.put(k, slotOf(k, id))
+	x.put(k, id+1)
 	x.used++
 }
 
-func (x *index) put(k rewrite.Key, p slot) {
-	mask := uint64(len(x.slots) - 1)
+func (x *index) put(k rewrite.Key, p uint32) {
+	mask := uint64(len(x.places) - 1)
 	i := k.Lo & mask
-	for x.slots[i] != 0 {
+	for x.places[i] != 0 {
 		i = (i + 1) & mask
 	}
-	x.slots[i] = p
+	x.places[i], x.tags[i] = p, tagOf(k)
 }
 
 // remove empties the slot of k and closes the gap behind it.
 func (x *index) remove(k rewrite.Key, s *arena[series]) {
-	mask := uint64(len(x.slots) - 1)
-	i := k.Lo & mask
-	for {
-		p := x.slots[i]
-		if p == 0 {
-			return
-		}
-		if p.fits(k) && s.at(p.place()).key == k {
-			break
-		}
-		i = (i + 1) & mask
+	i, known := x.slot(k, s)
+	if !known {
+		return
 	}
 	x.used--
-	for j := (i + 1) & mask; x.slots[j] != 0; j = (j + 1) & mask {
-		home := s.at(x.slots[j].place()).key.Lo & mask
+	mask := uint64(len(x.places) - 1)
+	for j := (i + 1) & mask; x.places[j] != 0; j = (j + 1) & mask {
+		home := s.at(x.places[j]-1).key.Lo & mask
 		if (j-home)&mask >= (j-i)&mask {
-			x.slots[i] = x.slots[j]
+			x.places[i], x.tags[i] = x.places[j], x.tags[j]
 			i = j
 		}
 	}
-	x.slots[i] = 0
+	x.places[i] = 0
 }

@@ -336,7 +336,7 @@ func TestWhatTheSourceGivesComesOutWhole(t *testing.T) {
 	}
 	var st Status
 	get(t, src, "/api/v1/status", &st)
-	if st != src.status {
+	if !reflect.DeepEqual(st, src.status) {
 		t.Errorf("got %+v, want %+v", st, src.status)
 	}
 	var e page[Election]

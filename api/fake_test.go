@@ -111,8 +111,9 @@ func full() *fake {
 			Journal:    JournalStatus{First: 1, End: math.MaxInt64, Applied: 8, Delivered: 7, Bytes: 4096},
 			Checkpoint: CheckpointStatus{Version: 3, Seq: 6, Time: at, Keys: 9},
 			Backlog:    BacklogStatus{Samples: 2000, Bytes: 3000, Seconds: 0.5},
-			Upstream:   UpstreamStatus{URL: "http://u:xxxxx@mimir/", Healthy: true, LastError: "503", LastSuccess: at, InFlight: 2},
-			Series:     12,
+			Upstream: UpstreamStatus{URL: "http://u:xxxxx@mimir/", Healthy: true, LastError: "503", LastSuccess: at, InFlight: 2,
+				HeldTenants: 1, Held: []HeldTenant{{Tenant: "b", Since: at, Status: 401, LastError: "who is that?", Batches: 3}}},
+			Series: 12,
 		},
 		series: []Series{
 			{Labels: ls, Tenant: "a", Type: "counter", TypeSource: "metadata", LastTimestamp: at, LastRaw: 72932, LastCorrected: 72933, Offset: 1, Corrections: map[string]int{"loss": 1}},

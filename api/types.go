@@ -78,11 +78,23 @@ type BacklogStatus struct {
 
 // UpstreamStatus is how the upstream is doing.
 type UpstreamStatus struct {
-	URL         string    `json:"url"` // without its password
-	Healthy     bool      `json:"healthy"`
+	URL         string    `json:"url"`     // without its password
+	Healthy     bool      `json:"healthy"` // it takes batches, though perhaps not those of every tenant
 	LastError   string    `json:"lastError,omitempty"`
 	LastSuccess time.Time `json:"lastSuccess,omitzero"` // not given before the first
 	InFlight    int       `json:"inFlight"`             // requests
+
+	HeldTenants int          `json:"heldTenants"`    // whose batches it does not take, while it may take the others'
+	Held        []HeldTenant `json:"held,omitempty"` // at most 100, those that have waited longest
+}
+
+// HeldTenant is a tenant whose batches the upstream does not take; they are kept aside and tried again.
+type HeldTenant struct {
+	Tenant    string    `json:"tenant"`
+	Since     time.Time `json:"since,omitzero"`   // when the upstream began not to; not given while it takes the first ones again
+	Status    int       `json:"status,omitempty"` // of its last answer; not given when there was none
+	LastError string    `json:"lastError,omitempty"`
+	Batches   int       `json:"batches"` // kept aside on disk
 }
 
 // SeriesQuery selects series.

@@ -78,18 +78,27 @@ func (h *health) failed(err error) (logIt bool) {
 // Health is what the admin API tells about the upstream.
 type Health struct {
 	URL         string // without secrets
-	Healthy     bool
+	Healthy     bool   // it takes batches, though perhaps not those of every tenant
 	LastError   string
 	LastSuccess time.Time
 	InFlight    int
+	HeldTenants int          // whose batches it does not take
+	Held        []HeldTenant // those that wait longest
 }
 
-// Health is the upstream's state now.
+// Health is the upstream's state now. What it answers about one tenant's
+// batches says nothing of the others', so it is unhealthy when others' fail, or
+// when nothing of anybody was taken since a tenant's were not.
 func (f *Forwarder) Health() Health {
+	n, held, nobody := f.lanes.shown()
 	f.health.mu.Lock()
 	defer f.health.mu.Unlock()
-	return Health{
-		URL: f.upstream.Load().client.display, Healthy: !f.health.failing, LastError: f.health.lastErr,
-		LastSuccess: f.health.lastSuccess, InFlight: int(f.health.inFlight.Load()),
+	h := Health{
+		URL: f.upstream.Load().client.display, Healthy: !f.health.failing && !nobody, LastError: f.health.lastErr,
+		LastSuccess: f.health.lastSuccess, InFlight: int(f.health.inFlight.Load()), HeldTenants: n, Held: held,
 	}
+	if h.LastError == "" && nobody && len(held) > 0 {
+		h.LastError = held[0].LastError
+	}
+	return h
 }

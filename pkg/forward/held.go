@@ -1,8 +1,10 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -79,6 +81,7 @@ func (ls *lanes) hold(l *lane) bool {
 	}
 	l.held, l.proven, l.tries = true, false, 0
 	ls.held++
+	ls.heldAt = l.failed
 	if l.gate != nil {
 		close(l.gate)
 		l.gate = nil
@@ -189,4 +192,56 @@ func (ls *lanes) release(l *lane) {
 	if len(l.active) == 0 {
 		delete(ls.byName, l.tenant)
 	}
+}
+
+// refusedAlone notes what a failed attempt was answered, and tells whether that
+// says something of the lane's tenant only: an answer that is about it, or any
+// while it is held. Then it is no sign of an upstream that is away.
+func (ls *lanes) refusedAlone(l *lane, parker bool, ans answer) bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	l.status, l.err = ans.status, ans.err
+	return l.tenant != "" && parker && (ans.aboutTenant() || l.held && ans.status != 0)
+}
+
+// tellHeld logs what a tenant's batches are answered, now and then: tenants
+// are named by whoever sends.
+func (f *Forwarder) tellHeld(l *lane, ans answer) {
+	if f.lanes.mayLog() {
+		f.log.Warn("upstream does not take the batches of one tenant; they are retried, the others go on",
+			"tenant", strconv.Quote(l.tenant), "status", ans.status, "err", ans.err)
+	}
+}
+
+// maxShown bounds how many held tenants are listed.
+const maxShown = 100
+
+// HeldTenant is a tenant whose batches the upstream does not take.
+type HeldTenant struct {
+	Tenant    string
+	Since     time.Time // when the first attempt began that failed and was followed by no success
+	Status    int       // of the last answer, 0 without one
+	LastError string
+	Batches   int // kept aside on disk
+}
+
+// shown are how many lanes are held, those held longest, and whether nothing
+// of anybody was taken since the last of them was.
+func (ls *lanes) shown() (n int, all []HeldTenant, nobody bool) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for _, l := range ls.byName {
+		if !l.held {
+			continue
+		}
+		h := HeldTenant{Tenant: l.tenant, Since: l.failed, Status: l.status, Batches: len(l.parked)}
+		if l.err != nil {
+			h.LastError = l.err.Error()
+		}
+		all = append(all, h)
+	}
+	slices.SortFunc(all, func(a, b HeldTenant) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Tenant, b.Tenant))
+	})
+	return ls.held, all[:min(len(all), maxShown)], ls.held > 0 && !ls.takenAt.After(ls.heldAt)
 }

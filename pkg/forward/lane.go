@@ -21,8 +21,9 @@ type lanes struct {
 
 	mu     sync.Mutex
 	byName map[string]*lane
-	held   int // lanes that are held
-	parked int // batches in all of them
+	held   int       // lanes that are held
+	parked int       // batches in all of them
+	heldAt time.Time // since when the lane that was held last had no batch taken
 
 	lastTaken  *lane // who had a batch taken last
 	takenAt    time.Time
@@ -46,6 +47,8 @@ type lane struct {
 	failed time.Time     // since when no batch was taken; zero: the last one was
 	held   bool          // its batches are parked
 	about  bool          // the last failure was about this tenant
+	status int           // of that failure's answer, 0 without one
+	err    error         // what was wrong
 	full   bool          // the disk took no more of them
 	proven bool          // held, but the upstream took the last one
 	out    int           // batches taken from parked, in active now

@@ -61,6 +61,12 @@ func (u *perTenant) set(answer func(tenant string, n int) (int, map[string]strin
 	u.answer = answer
 }
 
+func (u *perTenant) asked() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.n
+}
+
 func (u *perTenant) count(tenant string) int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -373,5 +379,54 @@ func TestWhatCannotBeParkedStaysInMemory(t *testing.T) {
 		p.eventually("all delivered", func() bool { return p.mark.Low() == 4 })
 		p.stop()
 		wantInOrder(t, u.took[tenant], "b", []uint64{1, 2, 3, 4})
+	}
+}
+
+// Rule: what the upstream answers about one tenant's batches is told of that tenant. The upstream counts as failing only when it takes
+// nothing of anybody.
+func TestAHeldTenantMakesTheUpstreamUnhealthyOnlyWhileNobodysAreTaken(t *testing.T) {
+	for name, status := range map[string]int{"about the tenant": http.StatusUnauthorized, "not about the tenant": http.StatusServiceUnavailable} {
+		t.Run(name, func(t *testing.T) {
+			u := newPerTenant(t, func(tenant string, _ int) (int, map[string]string) {
+				if tenant == "bad" {
+					return status, nil
+				}
+				return http.StatusNoContent, nil
+			})
+			p := startParking(t, remoteWrite(t, u.URL, nil), 1<<30)
+			seq := uint64(0)
+			send := func(tenant string) {
+				seq++
+				p.send(Item{Seq: seq, Batch: batch(t, "x", tenant, seq)})
+			}
+			send("bad")
+			for p.Health().HeldTenants == 0 { // a tenant that fails without saying why is held once others' were taken
+				send("good")
+				time.Sleep(time.Millisecond)
+			}
+			n := u.count("good")
+			send("good")
+			p.eventually("taken", func() bool { return u.count("good") > n })
+			tries := u.asked()
+			p.eventually("tried again and again", func() bool { return u.asked() > tries+3*failuresInARow })
+			h := p.Health()
+			if !h.Healthy {
+				t.Errorf("only one tenant's batches are not taken, and the upstream counts as failing: %+v", h)
+			}
+			if len(h.Held) != 1 || h.Held[0].Tenant != "bad" || h.Held[0].Status != status || h.Held[0].LastError == "" || h.Held[0].Batches > 1 || h.Held[0].Since.IsZero() {
+				t.Errorf("of the tenant it says %+v", h.Held)
+			}
+			u.set(func(string, int) (int, map[string]string) { return http.StatusUnauthorized, nil })
+			send("good")
+			p.eventually("held too", func() bool { return p.Health().HeldTenants == 2 })
+			if h := p.Health(); h.Healthy {
+				t.Errorf("nothing of anybody is taken, and the upstream counts as healthy: %+v", h)
+			}
+			u.set(func(string, int) (int, map[string]string) { return http.StatusNoContent, nil })
+			p.eventually("taken", func() bool { return p.mark.Low() == seq })
+			if h := p.Health(); !h.Healthy || h.HeldTenants != 0 || len(h.Held) != 0 {
+				t.Errorf("all is well: %+v", h)
+			}
+		})
 	}
 }

@@ -41,7 +41,9 @@ func (f *Forwarder) sendUntilSettled(ctx context.Context, p *part, up *upstream,
 			return ans, changed
 		}
 		wait := up.backoff.after(attempt, ans.retryAfter)
-		if f.health.failed(ans.err) {
+		if f.lanes.refusedAlone(p.lane, f.parker != nil, ans) {
+			f.tellHeld(p.lane, ans)
+		} else if f.health.failed(ans.err) {
 			f.log.Warn("upstream does not take batches; they wait in the journal and are retried",
 				"url", up.client.display, "batch", p.Seq, "attempt", attempt+1, "retry_in", wait.Round(time.Millisecond), "err", ans.err)
 		}

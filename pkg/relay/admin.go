@@ -36,7 +36,12 @@ func (a admin) Status(ctx context.Context) (api.Status, error) {
 		Mode: r.current().Correct.Mode, Ready: r.pressure() == nil, Series: p.Series,
 		Journal:    api.JournalStatus{First: j.First(), End: j.End(), Applied: p.Applied, Delivered: r.mark.Low(), Bytes: j.Bytes()},
 		Checkpoint: api.CheckpointStatus{Version: p.Good.Version, Seq: p.Good.Seq, Keys: p.Good.Keys},
-		Upstream:   api.UpstreamStatus{URL: h.URL, Healthy: h.Healthy, LastError: h.LastError, LastSuccess: h.LastSuccess, InFlight: h.InFlight},
+		Upstream: api.UpstreamStatus{
+			URL: h.URL, Healthy: h.Healthy, LastError: h.LastError, LastSuccess: h.LastSuccess, InFlight: h.InFlight, HeldTenants: h.HeldTenants,
+		},
+	}
+	for _, t := range h.Held {
+		s.Upstream.Held = append(s.Upstream.Held, api.HeldTenant{Tenant: t.Tenant, Since: t.Since, Status: t.Status, LastError: t.LastError, Batches: t.Batches})
 	}
 	if p.Good.Version > 0 {
 		s.Checkpoint.Time = p.GoodAt

@@ -27,7 +27,7 @@ const (
 	perBatch = 500              // series of one request
 	overload = 10 * time.Second // times -torture
 	times    = 10               // what is offered is at least so many times what the upstream takes
-	brake    = 60               // and the upstream takes one part in so many of what comes without bombs
+	brake    = 12               // it takes one request for so many that were offered
 )
 
 // ledger is what was acknowledged and what arrived: for each sender the
@@ -84,19 +84,45 @@ func seriesOf(sender int) *prompb.WriteRequest {
 	return req
 }
 
-// slowUpstream takes what it gets, at most one request in each pause, until it is opened.
-func slowUpstream(t *testing.T, l *ledger, pause *atomic.Int64) *httptest.Server {
-	var turn sync.Mutex
+// gate holds an upstream back to a share of what is offered to the relay, until it is opened.
+type gate struct {
+	turn    sync.Mutex
+	taken   int64 // requests; under turn
+	offered atomic.Int64
+	open    chan struct{}
+}
+
+// pass waits until one more may be taken.
+func (g *gate) pass(r *http.Request) {
+	g.turn.Lock()
+	defer g.turn.Unlock()
+	for g.offered.Load() < (g.taken+1)*brake {
+		select {
+		case <-g.open:
+			return
+		case <-r.Context().Done(): // the relay is gone
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	g.taken++
+}
+
+// took is how many it let through by the share.
+func (g *gate) took() int64 {
+	g.turn.Lock()
+	defer g.turn.Unlock()
+	return g.taken
+}
+
+// slowUpstream takes what it gets, as the gate lets it.
+func slowUpstream(t *testing.T, l *ledger, g *gate) *httptest.Server {
 	u := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // the relay was stopped
 		}
-		if d := time.Duration(pause.Load()); d > 0 {
-			turn.Lock()
-			time.Sleep(d)
-			turn.Unlock()
-		}
+		g.pass(r)
 		msg, err := snappy.Decode(nil, body)
 		var req prompb.WriteRequest
 		if err == nil {
@@ -123,23 +149,19 @@ func slowUpstream(t *testing.T, l *ledger, pause *atomic.Int64) *httptest.Server
 // takes, with bombs among it, the relay stays below 512 MiB, sheds with 503, and
 // everything that it acknowledged arrives.
 func TestMemoryStaysUnderItsCeiling(t *testing.T) {
-	l, pause := &ledger{}, &atomic.Int64{}
-	up := slowUpstream(t, l, pause)
+	l, g := &ledger{}, &gate{open: make(chan struct{})}
+	up := slowUpstream(t, l, g)
 	dir := t.TempDir()
 	config := writeFile(t, filepath.Join(dir, "relay.yml"), fmt.Sprintf(
 		"remote_write: [{url: %s, queue_config: {max_shards: 50}}]\njournal: {max_bytes: 64MB}\nreceive: {max_in_flight: 32}\nstorage: {ballast_bytes: 0, min_free_bytes: 1MB, max_used_percent: 100}\n", up.URL))
 	r := start(t, dir, []string{goLimit}, "--config.file="+config)
 	r.ready()
 
-	// What the senders can offer is found out first.
-	offered := offer(t, r, l, 2*time.Second, nil)
-	rate := float64(offered.sent) / 2
-	pause.Store(int64(float64(time.Second) / (rate / brake)))
 	peak := watch(t, r)
-	got := offer(t, r, l, overload*time.Duration(*torture), bombs())
 	lasted := overload * time.Duration(*torture)
-	over := float64(got.sent) / lasted.Seconds() / (rate / brake)
-	t.Logf("offered %d requests of %d samples and %d bombs in %v, %.0f times what the upstream takes: answers %v", got.sent, perBatch, got.bombs, lasted, over, got.codes)
+	got := offer(t, r, l, g, lasted, bombs())
+	over := float64(got.sent) / float64(max(1, g.took()))
+	t.Logf("offered %d requests of %d samples and %d bombs in %v, %.0f times what the upstream took: answers %v", got.sent, perBatch, got.bombs, lasted, over, got.codes)
 	if over < times {
 		t.Errorf("only %.1f times what the upstream takes was offered", over)
 	}
@@ -151,7 +173,7 @@ func TestMemoryStaysUnderItsCeiling(t *testing.T) {
 	if got.codes[503] == 0 {
 		t.Error("nothing was shed, so this was no overload")
 	}
-	pause.Store(0)
+	close(g.open)
 	r.eventually("everything acknowledged arrived", func() bool { _, missing := l.missing(); return missing == 0 })
 	acked, _ := l.missing()
 	most := peak()
@@ -168,8 +190,8 @@ type offered struct {
 	codes       map[int]int
 }
 
-// offer floods the relay for a while, from where the senders were before.
-func offer(t *testing.T, r *relay, l *ledger, d time.Duration, bombs [][]byte) offered {
+// offer floods the relay for a while.
+func offer(t *testing.T, r *relay, l *ledger, g *gate, d time.Duration, bombs [][]byte) offered {
 	o := offered{codes: map[int]int{}}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -187,22 +209,23 @@ func offer(t *testing.T, r *relay, l *ledger, d time.Duration, bombs [][]byte) o
 	over := time.Now().Add(d)
 	for s := range floods {
 		wg.Go(func() {
-			req, k := seriesOf(s), int64(len(l.acked[s]))
+			req, k := seriesOf(s), int64(0)
 			var buf []byte
 			for n := 0; time.Now().Before(over); n++ {
 				buf = request(buf, req, k)
 				code := send(buf)
+				g.offered.Add(1)
 				if code == http.StatusNoContent {
 					l.note(&l.acked, s, k)
 					k++
 				}
-				if bombs != nil && n%4 == 0 {
+				if n%4 == 0 {
 					send(bombs[(n/4+s)%len(bombs)])
 				}
 				mu.Lock()
 				o.sent++
 				o.codes[code]++
-				if bombs != nil && n%4 == 0 {
+				if n%4 == 0 {
 					o.bombs++
 				}
 				mu.Unlock()

@@ -39,12 +39,12 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, c *claim, v rewri
 		return nil, unreadable(err, c)
 	}
 	// What cannot be accepted shows in the first bytes, and is not read on.
-	if why := judgeHeader(first[:n], r.ContentLength, complete, c); why != nil {
+	message, why := judgeHeader(first[:n], r.ContentLength, complete, c)
+	if why != nil {
 		return nil, why
 	}
-	req := sequence.Borrow()
+	req := sequence.Borrow(message)
 	req.Body = append(req.Body, first[:n]...)
-	var why *refusal
 	if !complete {
 		why = readOn(req, body, c)
 	}
@@ -82,28 +82,28 @@ func readOn(req *sequence.Request, body io.Reader, c *claim) *refusal {
 }
 
 // judgeHeader looks at the decompressed length that a body's first bytes
-// announce. complete tells that they are all of it.
-func judgeHeader(b []byte, announced int64, complete bool, c *claim) *refusal {
+// announce, in bytes, and gives it. complete tells that they are all of it.
+func judgeHeader(b []byte, announced int64, complete bool, c *claim) (n int, why *refusal) {
 	n, err := snappy.DecodedLen(b)
 	if complete {
 		announced = int64(len(b))
 	}
 	switch {
 	case err != nil:
-		return &refusal{http.StatusBadRequest, "malformed", errors.New("the body does not begin as a snappy block does"), 0}
+		return 0, &refusal{http.StatusBadRequest, "malformed", errors.New("the body does not begin as a snappy block does"), 0}
 	case n > int(c.set.MaxDecodedBytes):
-		return &refusal{http.StatusRequestEntityTooLarge, "too_large",
+		return 0, &refusal{http.StatusRequestEntityTooLarge, "too_large",
 			fmt.Errorf("the snappy header announces %d bytes, %d are allowed (receive.max_decoded_bytes)", n, int64(c.set.MaxDecodedBytes)), 0}
 	case announced >= 0 && float64(n) > float64(announced)*snappyRatio:
-		return &refusal{http.StatusBadRequest, "malformed",
+		return 0, &refusal{http.StatusBadRequest, "malformed",
 			fmt.Errorf("the snappy header announces %d bytes, more than a body of %d can hold", n, announced), 0}
 	}
 	// Whether there will be room is seen now, but it is taken only when the
 	// whole body is there: a slow client must not hold what it only announces.
 	if ok, crowded := c.budget.has(c.tenant, memory, int64(n), memory.most(c.set)); !ok {
-		return scarce(memory, memory.most(c.set), crowded)
+		return 0, scarce(memory, memory.most(c.set), crowded)
 	}
-	return nil
+	return n, nil
 }
 
 // decode takes the request from those that are read to those that are worked

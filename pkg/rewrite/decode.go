@@ -31,6 +31,9 @@ const (
 	// maxLabels holds where Limits.MaxLabels is 0.
 	maxLabels = 1 << 16
 
+	// giant is the length, in bytes, from which a message gets no more room than it needs.
+	giant = 4 << 20
+
 	// snappyRatio: no element of a snappy block gives more than 64 bytes for its 3 (format_description.txt, 2.2.2).
 	snappyRatio = 64.0 / 3
 )
@@ -101,7 +104,11 @@ func (b *Batch) decompress() error {
 		return &FormatError{Series: -1, Offset: -1, Reason: lyingSnappy}
 	}
 	if cap(b.Message) < n {
-		b.Message = make([]byte, n+n/8)
+		room := n + n/8 // the next one may be a little longer
+		if n > giant {
+			room = n
+		}
+		b.Message = make([]byte, room)
 	}
 	m, err := snappy.Decode(b.Message[:n], b.Compressed)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/golang/snappy"
+
 	"pawl/pkg/rewrite"
 	"pawl/pkg/store"
 )
@@ -130,7 +132,11 @@ func fromDisk(disk *store.JournalReader, seq uint64) (*Request, error) {
 	if rec.Seq != seq {
 		panic(fmt.Sprintf("BUG: asked the journal for record %d and got %d", seq, rec.Seq))
 	}
-	r := Borrow()
+	message := 0
+	if rec.Kind == store.KindBatch1 || rec.Kind == store.KindBatch2 {
+		message, _ = snappy.DecodedLen(rec.Payload) // what is no snappy block is told below
+	}
+	r := Borrow(message)
 	r.Body = append(r.Body, rec.Payload...)
 	r.Time, r.kind, r.seq = rec.Time, rec.Kind, rec.Seq
 	var v rewrite.Version

@@ -32,7 +32,7 @@ func TestFeedGivesEverythingInOrder(t *testing.T) {
 			go func() {
 				rng := rand.New(rand.NewPCG(1, uint64(budget)))
 				for k := range n {
-					r := Borrow()
+					r := Borrow(0)
 					r.Body = append(r.Body, at(k)...)
 					if err := r.Batch.Decode(1, "", r.Body, trusted); err != nil {
 						t.Error(err)
@@ -79,7 +79,7 @@ func TestAFullJournalAcceptsNothing(t *testing.T) {
 	go func() { over <- c.run(ctx) }()
 	accepted := uint64(0)
 	for k := 0; ; k++ {
-		r := Borrow()
+		r := Borrow(0)
 		r.Body = append(r.Body, make([]byte, 500)...)
 		if err = c.commit(r); err != nil {
 			break

@@ -30,7 +30,7 @@ func TestTheBacklogWaitsOnDisk(t *testing.T) {
 	at, one := scrapes(100), int64(0)
 	commit := func(from, to int) {
 		for k := from; k < to; k++ {
-			r := Borrow()
+			r := Borrow(0)
 			r.Body = append(r.Body, at(k)...)
 			if err := r.Batch.Decode(1, "", r.Body, trusted); err != nil {
 				t.Fatal(err)

@@ -467,7 +467,7 @@ func TestRequestsAreReadByTheRulesAtTheirPlace(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := Borrow()
+			r := Borrow(0)
 			r.Time = time.Now().UnixMilli()
 			r.Body = append(r.Body, snappy.Encode(nil, msg)...)
 			if err := r.Batch.Decode(rewrite.V1, "", r.Body, trusted); err != nil {

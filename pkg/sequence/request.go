@@ -21,31 +21,42 @@ type Request struct {
 	done chan error // the committer's answer; nil for what came from disk
 }
 
-var requests = sync.Pool{New: func() any { return &Request{done: make(chan error, 1)} }}
+var (
+	requests = sync.Pool{New: func() any { return &Request{done: make(chan error, 1)} }}
+	large    giants
+)
 
-// Borrow takes an empty request from the pool.
-func Borrow() *Request {
-	r := requests.Get().(*Request)
+// Borrow takes an empty request for a message of n bytes, decompressed; 0 if
+// that is not known.
+func Borrow(n int) *Request {
+	var r *Request
+	if n > maxPooled {
+		r = large.take(n)
+	}
+	if r == nil {
+		r = requests.Get().(*Request)
+	}
 	r.Body, r.seq, r.kind = r.Body[:0], 0, 0
 	return r
 }
 
-// maxPooled is the largest buffer that is kept for the next request, in
-// bytes: one giant request must not hold its memory for ever.
-const maxPooled = 4 << 20
-
 // Release gives the request's memory back.
 func (r *Request) Release() {
-	if cap(r.Body)+r.Batch.Footprint() > maxPooled {
-		return
+	switch {
+	case cap(r.Batch.Message) > maxPooled:
+		large.put(r)
+	case r.holds() <= maxPooled:
+		requests.Put(r)
 	}
-	requests.Put(r)
 }
 
-// weigh is what the request holds in memory from now on, in bytes: its body,
-// its message, and what is known of each series and sample in it.
+// holds is what the request holds in memory, in bytes: its body, its message,
+// and what is known of each series and sample in it.
+func (r *Request) holds() int64 { return int64(cap(r.Body) + r.Batch.Footprint()) }
+
+// weigh is what the request holds from now on.
 func (r *Request) weigh() int64 {
-	r.held = int64(cap(r.Body) + r.Batch.Footprint())
+	r.held = r.holds()
 	return r.held
 }
 

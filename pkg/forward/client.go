@@ -46,6 +46,12 @@ type answer struct {
 	err        error         // nil when taken
 }
 
+// writeBuffer holds an ordinary request with its headers, in bytes, so that it
+// goes out with one write: with net/http's 4 KB it takes a write for the
+// headers, one for every 32 KB, and a buffer of 32 KB that is thrown away. It is
+// held once for each connection, of which there are at most max_shards.
+const writeBuffer = 128 << 10
+
 // client speaks remote write to one URL. Prometheus' own client hides the
 // status code and Retry-After of an answer, which decide here what is retried
 // and what is refused for good; so only its configuration is reused.
@@ -63,6 +69,10 @@ func newClient(rc *config.RemoteWriteConfig, tenantHeader, userAgent string) (*c
 	hc, err := promconfig.NewClientFromConfig(rc.HTTPClientConfig, "remote_write")
 	if err != nil {
 		return nil, err
+	}
+	// With credentials the transport is hidden behind others, and keeps its own size.
+	if t, ok := hc.Transport.(*http.Transport); ok {
+		t.WriteBufferSize = writeBuffer
 	}
 	if hc.Transport, err = authenticated(rc, hc.Transport); err != nil {
 		return nil, err

@@ -17,6 +17,9 @@ package accuracy
 import (
 	"context"
 	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"pawl/pkg/correct"
 )
@@ -41,6 +44,8 @@ type Row struct {
 	Within bool      `json:"within"`
 
 	Traces []Part `json:"traces,omitempty"` // each setting, over all seeds
+
+	Took time.Duration `json:"-"` // to measure it
 }
 
 // Part is one setting of a class.
@@ -54,6 +59,8 @@ type Settings struct {
 	Seed  uint64 `json:"seed"`
 	Seeds int    `json:"seeds"`
 	Hours int    `json:"hours"`
+
+	AtOnce int `json:"-"` // seeds measured at the same time; 0: one. The figures are the same.
 }
 
 // Class is one line of the table: what befalls a counter, and how near the relay has to come.
@@ -70,7 +77,7 @@ type Class struct {
 func Measure(ctx context.Context, way Way, class Class, s Settings) (Row, error) {
 	m := newMeter()
 	row := Row{Class: class.Name, Reach: class.Reach}
-	err := everySeed(s, &row, class.Traces, func(traces []Trace) ([]Part, error) {
+	err := everySeed(s, &row, class.Traces, func(_ int, traces []Trace) ([]Part, error) {
 		outs, err := way.Counters(ctx, class.Policy, traces)
 		if err != nil {
 			return nil, err
@@ -92,16 +99,26 @@ func Measure(ctx context.Context, way Way, class Class, s Settings) (Row, error)
 	return row, nil
 }
 
-// everySeed fills the row with what judge says of the traces of each seed.
-func everySeed[T any](s Settings, row *Row, traces func(uint64, int) []T, judge func([]T) ([]Part, error)) error {
-	for i := range s.Seeds {
-		parts, err := judge(traces(s.Seed+uint64(i), s.Hours))
-		if err != nil {
-			return fmt.Errorf("seed %d: %w", s.Seed+uint64(i), err)
-		}
-		if row.Traces == nil {
-			row.Traces = make([]Part, len(parts))
-		}
+// everySeed fills the row with what judge says of the traces of each seed, so
+// many of them at a time as the settings say. judge is told which seed it is, counted from 0.
+func everySeed[T any](s Settings, row *Row, traces func(uint64, int) []T, judge func(int, []T) ([]Part, error)) error {
+	began := time.Now()
+	all := make([][]Part, s.Seeds)
+	var group errgroup.Group
+	group.SetLimit(max(1, s.AtOnce))
+	for i := range all {
+		group.Go(func() (err error) {
+			if all[i], err = judge(i, traces(s.Seed+uint64(i), s.Hours)); err != nil {
+				return fmt.Errorf("seed %d: %w", s.Seed+uint64(i), err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	row.Traces = make([]Part, len(all[0]))
+	for _, parts := range all {
 		var seed Figures
 		for j, p := range parts {
 			row.Traces[j].Name = p.Name
@@ -112,6 +129,7 @@ func everySeed[T any](s Settings, row *Row, traces func(uint64, int) []T, judge 
 		row.Worst = max(row.Worst, seed.Pawl)
 		row.Seeds = append(row.Seeds, seed.Pawl)
 	}
+	row.Took = time.Since(began)
 	return nil
 }
 

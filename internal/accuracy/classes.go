@@ -11,64 +11,18 @@ import (
 func Classes() []Class {
 	impute := correct.Policy{Impute: true}
 	return []Class{
-		{Name: "lost increments at a crash", Reach: 0.004, Traces: panicTraces},
+		{Name: "lost increments at a crash", Reach: 0.004, Traces: counters(panicking[number]())},
 		{Name: "the post-mortem's own table", Reach: 0, Traces: postMortem},
-		{Name: "one of N workers recycles", Reach: 0.0195, Traces: recycleTraces},
-		{Name: "one of N workers recycles, impute", Reach: 0.003, Policy: impute, Traces: recycleTraces},
-		{Name: "whole restart, then a burst", Reach: 0.0005, OverPromQL: 0.0005, Traces: restartTraces(false)},
-		{Name: "whole restart, then a burst, start timestamps", Reach: 0, Traces: restartTraces(true)},
-		{Name: "crash loops", Reach: 0.001, Traces: loopTraces(false)},
-		{Name: "crash loops, start timestamps", Reach: 0, Traces: loopTraces(true)},
-		{Name: "stale reads, HA flips", Reach: 0.002, Traces: flipTraces},
+		{Name: "one of N workers recycles", Reach: 0.0195, Traces: counters(recycling[number]())},
+		{Name: "one of N workers recycles, impute", Reach: 0.003, Policy: impute, Traces: counters(recycling[number]())},
+		{Name: "whole restart, then a burst", Reach: 0.0005, OverPromQL: 0.0005, Traces: counters(restarting[number](restartShare, rates, bursts, false))},
+		{Name: "whole restart, then a burst, start timestamps", Reach: 0, Traces: counters(restarting[number](restartShare, rates, bursts, true))},
+		{Name: "crash loops", Reach: 0.001, Traces: counters(restarting[number](loopShare, loopRates, bursts[:1], false))},
+		{Name: "crash loops, start timestamps", Reach: 0, Traces: counters(restarting[number](loopShare, loopRates, bursts[:1], true))},
+		{Name: "stale reads, HA flips", Reach: 0.002, Traces: counters(flipping[number]())},
 		{Name: "float jitter", Reach: 0.0008, Traces: jitterTraces},
 		{Name: "healthy counters, odd floats", Reach: 0, HandsOff: true, Traces: healthyTraces},
 	}
-}
-
-func panicTraces(seed uint64, hours int) (all []Trace) {
-	for _, lambda := range []float64{0.01, 0.1, 1, 5, 20} {
-		all = append(all, panics(seed, hours, lambda))
-	}
-	return all
-}
-
-func recycleTraces(seed uint64, hours int) (all []Trace) {
-	for _, n := range []int{2, 4, 8, 16} {
-		for _, lambda := range []float64{0.1, 1, 10, 50} {
-			all = append(all, recycle(seed, hours, n, lambda))
-		}
-	}
-	return all
-}
-
-func restartTraces(starts bool) func(uint64, int) []Trace {
-	return func(seed uint64, hours int) (all []Trace) {
-		for _, burst := range []float64{1, 5, 20} {
-			for _, lambda := range []float64{0.1, 1, 10, 50} {
-				all = append(all, restarts(seed, hours, 0.01, lambda, burst, starts))
-			}
-		}
-		return all
-	}
-}
-
-func loopTraces(starts bool) func(uint64, int) []Trace {
-	return func(seed uint64, hours int) (all []Trace) {
-		// From 1/s on: below, whether a short step hides a restart is chance.
-		for _, lambda := range []float64{1, 5, 20, 50} {
-			all = append(all, restarts(seed, hours, 0.08, lambda, 1, starts))
-		}
-		return all
-	}
-}
-
-func flipTraces(seed uint64, hours int) (all []Trace) {
-	for _, lag := range []int{1, 4} {
-		for _, lambda := range []float64{0.1, 1, 10, 50} {
-			all = append(all, flips(seed, hours, lag, lambda))
-		}
-	}
-	return all
 }
 
 func jitterTraces(seed uint64, hours int) (all []Trace) {
@@ -98,7 +52,7 @@ func healthyTraces(seed uint64, hours int) []Trace {
 func postMortem(uint64, int) []Trace {
 	seconds := []float64{0, 30, 60, 90, 120, 150, 180, 354.117, 384.126, 414.13, 444.119, 3600}
 	raw := []float64{72929, 72929, 72930, 72930, 72932, 72932, 72933, 72932, 72932, 72932, 72932, 72932}
-	s := newSim(0, 1, "post-mortem")
+	s := newCounterSim(0, 1, "post-mortem")
 	for i, t := range seconds {
 		s.now = t
 		s.highest(raw[i])

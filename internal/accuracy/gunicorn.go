@@ -20,12 +20,19 @@ var poolBounds = []float64{5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 50
 // poolMethods: a histogram each, named by it.
 var poolMethods = []string{"PUT", "POST", "PATCH"}
 
+// poolSim is the histogram of one method in the making.
+type poolSim struct {
+	*sim
+	tr    HistTrace
+	truth counts
+}
+
 // GunicornPool is what is scraped of the pool, a trace for each HTTP method,
 // and what its workers really served. A replaced worker takes its few requests
 // away, and a slow one that comes in the same interval fills the gap in le="+Inf" and not in le="1000".
 func GunicornPool(seed uint64, hours int) (all []HistTrace) {
 	for _, method := range poolMethods {
-		s := &histSim{sim: *newSim(seed, hours, "gunicorn %s", method), truth: make(counts, len(poolBounds))}
+		s := &poolSim{sim: newSim(seed, hours, "gunicorn "+method), truth: make(counts, len(poolBounds))}
 		s.tr = HistTrace{Name: method, Hours: hours, Bounds: poolBounds}
 		s.pool()
 		all = append(all, s.tr)
@@ -33,7 +40,7 @@ func GunicornPool(seed uint64, hours int) (all []HistTrace) {
 	return all
 }
 
-func (s *histSim) pool() {
+func (s *poolSim) pool() {
 	workers := make([]counts, poolWorkers)
 	for w := range workers {
 		workers[w] = s.requests(poolLife)
@@ -70,7 +77,7 @@ func (s *histSim) pool() {
 }
 
 // requests are mean requests on average, over the buckets.
-func (s *histSim) requests(mean float64) counts {
+func (s *poolSim) requests(mean float64) counts {
 	out := make(counts, len(poolBounds))
 	for range int(s.poisson(mean)) {
 		if s.rnd.Float64() < poolSlow {
@@ -83,7 +90,7 @@ func (s *histSim) requests(mean float64) counts {
 }
 
 // slowBucket is one of those above a second, a low one more likely.
-func (s *histSim) slowBucket() int { return 10 + min(s.rnd.IntN(3), s.rnd.IntN(3)) }
+func (s *poolSim) slowBucket() int { return 10 + min(s.rnd.IntN(3), s.rnd.IntN(3)) }
 
 // PoolOverfull counts the scrapes, from the first full hour on, at which the
 // raw pool's requests under a second grew by more than all of them over the

@@ -56,19 +56,20 @@ type HistRow struct {
 func MeasureHistogram(ctx context.Context, way Way, class HistClass, s Settings) (HistRow, error) {
 	m := newMeter()
 	row := HistRow{Row: Row{Class: class.Name, Reach: class.Reach}}
-	err := everySeed(s, &row.Row, class.Traces, func(traces []HistTrace) ([]Part, error) {
+	seeds := make([]HistRow, s.Seeds) // what each of them adds to the row
+	err := everySeed(s, &row.Row, class.Traces, func(seed int, traces []HistTrace) ([]Part, error) {
 		outs, err := way.Histograms(ctx, class.Policy, traces)
 		if err != nil {
 			return nil, err
 		}
 		parts := make([]Part, len(traces))
 		for i, tr := range traces {
-			f, err := m.histogram(ctx, tr, outs[i], &row)
+			f, err := m.histogram(ctx, tr, outs[i], &seeds[seed])
 			if err != nil {
 				return nil, fmt.Errorf("trace %s: %w", tr.Name, err)
 			}
 			if class.Losses || class.Restarts {
-				row.Floor += floor(tr, class.Restarts) / float64(len(traces)*s.Seeds)
+				seeds[seed].Floor += floor(tr, class.Restarts) / float64(len(traces)*s.Seeds)
 			}
 			parts[i] = Part{tr.Name, f}
 		}
@@ -76,6 +77,10 @@ func MeasureHistogram(ctx context.Context, way Way, class HistClass, s Settings)
 	})
 	if err != nil {
 		return HistRow{}, fmt.Errorf("class %q: %w", class.Name, err)
+	}
+	for _, x := range seeds {
+		row.Floor, row.Bent = row.Floor+x.Floor, row.Bent+x.Bent
+		row.RawRatio, row.Ratio = max(row.RawRatio, x.RawRatio), max(row.Ratio, x.Ratio)
 	}
 	row.Within = row.withinReach(class.OverPromQL, class.HandsOff) && row.Bent == 0 && row.Ratio <= 1
 	return row, nil

@@ -45,7 +45,7 @@ const SumReach = 1.25
 func MeasureNative(ctx context.Context, way Way, class NativeClass, s Settings) (Row, error) {
 	m := newMeter()
 	row := Row{Class: class.Name, Reach: class.Reach}
-	err := everySeed(s, &row, class.Traces, func(traces []NativeTrace) ([]Part, error) {
+	err := everySeed(s, &row, class.Traces, func(_ int, traces []NativeTrace) ([]Part, error) {
 		outs, err := way.Natives(ctx, class.Policy, traces)
 		if err != nil {
 			return nil, err

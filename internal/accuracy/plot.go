@@ -46,8 +46,8 @@ func plots() []plot {
 		{class: "lost increments at a crash, native", trace: 2, minutes: 12},
 		{class: "one of N workers recycles, native", trace: 6, minutes: 30},
 		{class: "one of N workers recycles, native, impute", trace: 6, minutes: 30},
-		{class: "whole restart, then a burst, native", trace: 4, minutes: 30},
-		{class: "stale reads, HA flips, native", trace: 4, minutes: 10},
+		{class: "whole restart, then a burst, native", trace: 5, minutes: 30},
+		{class: "stale reads, HA flips, native", trace: 5, minutes: 10},
 		{class: "healthy native histograms", trace: 1, minutes: 10},
 
 		{class: "one of N workers recycles, summary", trace: 6, minutes: 30},

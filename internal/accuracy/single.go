@@ -45,7 +45,7 @@ const singleScrapes = perHour + 1
 // NewSingle draws one: a pace of 0.02 to 50 events a second, or of uneven
 // amounts, from 0 or from a value of many steps, and the fault anywhere from the second scrape on.
 func NewSingle(seed uint64, fault SingleFault) Single {
-	s := &singleSim{sim: *newSim(seed, 1, "single %s", fault)}
+	s := &singleSim{counterSim: newCounterSim(seed, 1, "single %s", fault)}
 	s.x.Fault = fault
 	s.lambda = math.Exp(math.Log(0.02) + s.rnd.Float64()*math.Log(50/0.02))
 	s.x.Step = s.lambda * interval
@@ -67,7 +67,7 @@ func NewSingle(seed uint64, fault SingleFault) Single {
 }
 
 type singleSim struct {
-	sim
+	*counterSim
 	x      Single
 	lambda float64 // events a second
 	uneven float64 // mean size of an event; 0: all are 1
@@ -108,7 +108,7 @@ func (s *singleSim) play(at int) {
 		s.start = epochMS - 60_000
 	}
 	s.truth = s.raw
-	s.emit(s.raw)
+	s.record(s.raw)
 	for i := 1; i < singleScrapes; i++ {
 		last := len(s.tr.Raw) - 1
 		if s.now = float64(i) * interval; i != at || s.x.Fault == FaultNone || s.x.Fault == FaultWrap {
@@ -117,7 +117,7 @@ func (s *singleSim) play(at int) {
 				s.raw -= math.Exp2(32)
 				s.x.Before, s.x.At, s.x.After = s.tr.Raw[last].V, last+1, s.raw
 			}
-			s.emit(s.raw)
+			s.record(s.raw)
 			continue
 		}
 		s.x.Before = s.tr.Raw[last].V
@@ -155,14 +155,14 @@ func (s *singleSim) befall() {
 		s.glimpse(seen[max(0, len(seen)-1-s.rnd.IntN(4))].V)
 		return
 	}
-	s.emit(s.raw)
+	s.record(s.raw)
 }
 
 // glimpse is a scrape that sees less than there is; the truth is the most that a scrape has seen.
 func (s *singleSim) glimpse(v float64) {
 	truth := s.truth
 	s.truth = max(s.tr.Truth[len(s.tr.Truth)-1].V, truth-(s.raw-v))
-	s.emit(v)
+	s.record(v)
 	s.truth = truth
 }
 

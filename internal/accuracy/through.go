@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"pawl/pkg/correct"
 )
@@ -20,14 +23,12 @@ type ThroughRow struct {
 }
 
 // ThroughRelay sends one class of each kind (counter, classic histogram,
-// native histogram, summary) through the relay at path. The reach is the
-// class's own.
-func ThroughRelay(ctx context.Context, path string, s Settings) (rows []ThroughRow, err error) {
-	p, err := StartProgram(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, p.Close()) }()
+// native histogram, summary) through the relay at path, each through a process of its own,
+// s.AtOnce of them at the same time. The reach is the class's own.
+func ThroughRelay(ctx context.Context, path string, s Settings) ([]ThroughRow, error) {
+	var group errgroup.Group
+	group.SetLimit(max(1, s.AtOnce))
+	s.AtOnce = 1 // a process takes one trace after another
 	counter := func(w Way) (HistRow, error) {
 		row, err := Measure(ctx, w, Classes()[0], s)
 		return HistRow{Row: row}, err
@@ -38,28 +39,45 @@ func ThroughRelay(ctx context.Context, path string, s Settings) (rows []ThroughR
 		return HistRow{Row: row}, err
 	}
 	summary := func(w Way) (HistRow, error) { return MeasureHistogram(ctx, w, SummaryClasses()[0], s) }
-	for _, c := range []struct {
+	classes := []struct {
 		measure func(Way) (HistRow, error)
 		batch   int
-	}{{counter, 1}, {classic, 1}, {native, 1}, {summary, 1}, {classic, catchingUp}} {
-		p.batch, p.odd = c.batch, 0
-		both := &besideEngine{program: p}
-		row, err := c.measure(both)
-		if err != nil {
-			return nil, fmt.Errorf("through the relay: %w", err)
-		}
-		alone, err := c.measure(Engine{})
-		if err != nil {
-			return nil, err
-		}
-		if c.batch > 1 {
-			row.Class += fmt.Sprintf(", %d scrapes a request", c.batch)
-		}
-		through := ThroughRow{Row: row.Row, Batch: c.batch, Odd: p.odd + row.Bent, Engine: alone.Mean.Pawl, Other: both.other, Samples: both.samples}
-		through.Within = row.Within && through.Odd == 0
-		rows = append(rows, through)
+	}{{counter, 1}, {classic, 1}, {native, 1}, {summary, 1}, {classic, catchingUp}}
+	rows := make([]ThroughRow, len(classes))
+	for i, c := range classes {
+		group.Go(func() (err error) {
+			rows[i], err = throughRelay(ctx, path, c.batch, c.measure)
+			return err
+		})
 	}
-	return rows, nil
+	return rows, group.Wait()
+}
+
+// throughRelay starts a relay and measures one class through it and by the engine alone.
+func throughRelay(ctx context.Context, path string, batch int, measure func(Way) (HistRow, error)) (through ThroughRow, err error) {
+	began := time.Now()
+	p, err := StartProgram(ctx, path)
+	if err != nil {
+		return through, err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	p.batch = batch
+	both := &besideEngine{program: p}
+	row, err := measure(both)
+	if err != nil {
+		return through, fmt.Errorf("through the relay: %w", err)
+	}
+	alone, err := measure(Engine{})
+	if err != nil {
+		return through, err
+	}
+	if batch > 1 {
+		row.Class += fmt.Sprintf(", %d scrapes a request", batch)
+	}
+	through = ThroughRow{Row: row.Row, Batch: batch, Odd: p.odd + row.Bent, Engine: alone.Mean.Pawl, Other: both.other, Samples: both.samples}
+	through.Within = row.Within && through.Odd == 0
+	through.Took = time.Since(began)
+	return through, nil
 }
 
 // catchingUp is how many scrapes a request holds when a small sender catches up

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 
 	"pawl/internal/accuracy"
 )
@@ -53,6 +54,7 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.some, "relay-seeds", 4, "how many of the seeds go through the relay, at most")
 	flag.StringVar(&o.plots, "plots", "", "directory for a plot of each class")
 	class := flag.String("class", "", "only classes that match this regular expression")
+	flag.IntVar(&o.AtOnce, "at-once", runtime.GOMAXPROCS(0), "seeds measured at the same time")
 	flag.Parse()
 	if o.class, err = regexp.Compile(*class); err != nil {
 		return o, fmt.Errorf("-class: %w", err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"text/tabwriter"
+	"time"
 
 	"pawl/internal/accuracy"
 )
@@ -30,6 +31,7 @@ func (r *report) measure(ctx context.Context, o options) error {
 			if err != nil {
 				return err
 			}
+			took(row)
 			r.Rows = append(r.Rows, row)
 		}
 	}
@@ -39,6 +41,7 @@ func (r *report) measure(ctx context.Context, o options) error {
 			if err != nil {
 				return err
 			}
+			took(row)
 			r.Natives = append(r.Natives, row)
 		}
 	}
@@ -52,6 +55,7 @@ func (r *report) measure(ctx context.Context, o options) error {
 				if err != nil {
 					return err
 				}
+				took(row.Row)
 				*list.rows = append(*list.rows, row)
 			}
 		}
@@ -64,7 +68,16 @@ func (r *report) throughRelay(ctx context.Context, o options) (err error) {
 	s := o.Settings
 	s.Seeds = min(s.Seeds, o.some)
 	r.Relay, err = accuracy.ThroughRelay(ctx, o.relay, s)
+	for _, row := range r.Relay {
+		row.Class += ", through the program"
+		took(row.Row)
+	}
 	return err
+}
+
+// took says how long a class was measured, beside the tables.
+func took(row accuracy.Row) {
+	fmt.Fprintf(os.Stderr, "%s: %s\n", row.Class, row.Took.Round(100*time.Millisecond))
 }
 
 func (r *report) within() bool {

@@ -31,7 +31,7 @@ func (w *whole[V]) ageDebts() {
 // level before the drop as well as the one after.
 func (w *whole[V]) cameBack(d *wholeDebt[V]) (why findings, ok bool) {
 	p, s := w.s.pace, &w.s
-	if !w.history.Interleaved() || d.gap || w.p.Losses != Auto || !p.known || s.raw < d.top {
+	if !w.history.Interleaved() || d.gap || w.p.Losses != Auto || !p.known || s.raw < d.top || len(w.places(d)) < 2 {
 		return why, false
 	}
 	since := elapsed(d.prev, s.t)

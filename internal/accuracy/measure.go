@@ -106,28 +106,31 @@ func (m *meter) increases(ctx context.Context, points []Point, hours int) (map[i
 	for i, x := range points {
 		samples[i] = sample{x}
 	}
-	return m.hourly(ctx, samples, "increase(x_total["+window+"])", hours)
+	out := map[int64]float64{}
+	err := m.hourly(ctx, samples, hours, func(s promql.Series) {
+		for _, x := range s.Floats {
+			out[x.T] = x.F
+		}
+	})
+	return out, err
 }
 
-// hourly are the answers to an expression about x_total at each full hour, by ms.
-func (m *meter) hourly(ctx context.Context, samples []chunks.Sample, expr string, hours int) (map[int64]float64, error) {
-	q, err := m.engine.NewRangeQuery(ctx, m.holding(samples), nil, expr,
+// hourly hands increase()'s answers at each full hour to read, which keeps nothing of them.
+func (m *meter) hourly(ctx context.Context, samples []chunks.Sample, hours int, read func(promql.Series)) error {
+	q, err := m.engine.NewRangeQuery(ctx, m.holding(samples), nil, "increase(x_total["+window+"])",
 		time.UnixMilli(epochMS).Add(time.Hour), time.UnixMilli(epochMS).Add(time.Duration(hours)*time.Hour), time.Hour)
 	if err != nil {
-		return nil, fmt.Errorf("query: %w", err)
+		return fmt.Errorf("query: %w", err)
 	}
 	defer q.Close()
 	matrix, err := q.Exec(ctx).Matrix()
 	if err != nil {
-		return nil, fmt.Errorf("execute: %w", err)
+		return fmt.Errorf("execute: %w", err)
 	}
-	out := map[int64]float64{}
 	for _, s := range matrix {
-		for _, x := range s.Floats {
-			out[x.T] = x.F
-		}
+		read(s)
 	}
-	return out, nil
+	return nil
 }
 
 // holding is a store that holds one series.

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 
@@ -70,25 +71,39 @@ func MeasureNative(ctx context.Context, way Way, class NativeClass, s Settings) 
 // native measures one trace: its count and its sum.
 func (m *meter) native(ctx context.Context, tr NativeTrace, out []NativeSample) (f Figures, err error) {
 	f.Steps, f.Changed = nativeSteps(tr.Raw, out)
-	for _, view := range []struct {
-		of      string
-		samples []NativeSample
-		figure  *float64
-	}{{"count", tr.Raw, &f.PromQL}, {"count", out, &f.Pawl}, {"sum", out, &f.Sum}} {
-		expr := fmt.Sprintf("histogram_%s(increase(x_total[%s]))", view.of, window)
-		want, err := m.hourly(ctx, stored(tr.Truth), expr, tr.Hours)
-		if err != nil {
-			return Figures{}, err
-		}
-		got, err := m.hourly(ctx, stored(view.samples), expr, tr.Hours)
-		if err != nil {
-			return Figures{}, err
-		}
-		if *view.figure, err = share(got, want); err != nil {
-			return Figures{}, err
-		}
+	want, err := m.histograms(ctx, tr.Truth, tr.Hours)
+	if err != nil {
+		return Figures{}, err
 	}
-	return f, nil
+	raw, err := m.histograms(ctx, tr.Raw, tr.Hours)
+	if err != nil {
+		return Figures{}, err
+	}
+	got, err := m.histograms(ctx, out, tr.Hours)
+	if err != nil {
+		return Figures{}, err
+	}
+	if f.PromQL, err = share(raw.count, want.count); err != nil {
+		return Figures{}, err
+	}
+	if f.Pawl, err = share(got.count, want.count); err != nil {
+		return Figures{}, err
+	}
+	f.Sum, err = share(got.sum, want.sum)
+	return f, err
+}
+
+// increased are the counts and sums of the histograms that increase() answers with at each full hour, by ms.
+type increased struct{ count, sum map[int64]float64 }
+
+func (m *meter) histograms(ctx context.Context, samples []NativeSample, hours int) (increased, error) {
+	x := increased{map[int64]float64{}, map[int64]float64{}}
+	err := m.hourly(ctx, stored(samples), hours, func(s promql.Series) {
+		for _, p := range s.Histograms {
+			x.count[p.T], x.sum[p.T] = p.H.Count, p.H.Sum
+		}
+	})
+	return x, err
 }
 
 // nativeSteps counts, by Prometheus' own model, the resets in what goes out, and the changed samples.

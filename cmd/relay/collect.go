@@ -31,13 +31,18 @@ func gcPercent(alive, walked uint64) int {
 	return int(min(max(slack*100/alive, leastPercent), slackShare))
 }
 
-// collect keeps GOGC at gcPercent until ctx is done.
+// unmapEvery is how often the program's own pages are let go: what it takes to fetch the needed ones again is then nothing.
+const unmapEvery = 20 * time.Second
+
+// collect keeps GOGC at gcPercent until ctx is done, and lets the program's own pages go.
 func collect(ctx context.Context) {
-	if os.Getenv("GOGC") != "" {
-		return
+	now, fixed := slackShare, os.Getenv("GOGC") != ""
+	if !fixed {
+		debug.SetGCPercent(now)
 	}
-	now := slackShare
-	debug.SetGCPercent(now)
+	spans := ownSpans()
+	unmap := time.NewTicker(unmapEvery)
+	defer unmap.Stop()
 	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
 	tick := time.NewTicker(slackEvery)
 	defer tick.Stop()
@@ -45,9 +50,15 @@ func collect(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-unmap.C:
+			unmapUnused(spans)
+			continue
 		case <-tick.C:
 		}
 		metrics.Read(heap)
+		if fixed {
+			continue
+		}
 		if want := gcPercent(heap[0].Value.Uint64(), heap[1].Value.Uint64()); want != now {
 			now = want
 			debug.SetGCPercent(now)

@@ -182,3 +182,24 @@ func BenchmarkOpenState1M(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// BenchmarkReopen opens the database again after it was closed for nobody, as large as that of a million series, and reads a key.
+func BenchmarkReopen(b *testing.B) {
+	s, err := OpenState(b.TempDir(), nil, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	d := s.Begin(1)
+	benchPut(d, 16_000, make([]byte, 6000))
+	if err := errors.Join(d.Write(), d.Declare()); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		restNow(s)
+		if _, _, err := s.Get([]byte("sx")); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

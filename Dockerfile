@@ -5,6 +5,7 @@ FROM golang:1.26.8-trixie AS build
 WORKDIR /src
 # Modules first: they change less often than the code.
 COPY go.mod go.sum ./
+COPY third_party third_party
 RUN go mod download
 COPY . .
 ARG VERSION=dev

@@ -126,13 +126,10 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 		err = w.mark.Wait(ctx, d.seq)
 	}
 	if err == nil {
-		err = w.room(ctx, 0)
+		err = w.inRoom(ctx, 0, version.Declare)
 	}
 	if errors.Is(err, context.Canceled) {
 		return nil // stopping; the next start replays from the last good one
-	}
-	if err == nil {
-		err = version.Declare()
 	}
 	if err != nil {
 		return err
@@ -146,13 +143,12 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 
 // flush writes what has gathered, once the disk has room for it.
 func (w *writer) flush(ctx context.Context, d *draft, version *store.Draft, write func() error) error {
-	if err := w.room(ctx, int64(version.Pending())); err != nil {
+	return w.inRoom(ctx, int64(version.Pending()), func() error {
+		began := time.Now()
+		err := write()
+		d.busy += time.Since(began)
 		return err
-	}
-	began := time.Now()
-	err := write()
-	d.busy += time.Since(began)
-	return err
+	})
 }
 
 // writeRest writes what is in no page.

@@ -2,7 +2,10 @@ package sequence
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"pawl/pkg/store"
 )
 
 // CheckpointNow asks for a checkpoint out of turn: it is what lets the journal
@@ -16,6 +19,18 @@ func (s *Sequencer) CheckpointNow() {
 
 // roomEvery is how often a checkpoint that waits for space looks again.
 const roomEvery = 200 * time.Millisecond
+
+// inRoom does what writes n bytes once the disk has room, and again where somebody took that before it could begin.
+func (w *writer) inRoom(ctx context.Context, n int64, do func() error) error {
+	for {
+		if err := w.room(ctx, n); err != nil {
+			return err
+		}
+		if err := do(); !errors.Is(err, store.ErrNoRoom) {
+			return err
+		}
+	}
+}
 
 // room waits until the disk has the room that the database needs to write n
 // bytes; the error is ctx's. Writing is beside the writer, so only checkpoints

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,6 +19,7 @@ import (
 type database struct {
 	reopen func(readOnly bool) (*badger.DB, error)
 	room   func(n int64) bool // whether so many bytes are free
+	tidy   func() error       // removes logs that were made for it and not used
 	table  int64              // bytes that closing may write
 	idle   time.Duration
 	log    *slog.Logger
@@ -44,7 +46,7 @@ func newDatabase(s *State, db *badger.DB, idle time.Duration) *database {
 	if idle == 0 {
 		idle = idleFor
 	}
-	d := &database{reopen: s.reopen, room: func(n int64) bool { return hasFree(s.dir, n) }, table: s.memTable, idle: idle, log: s.log, users: 1}
+	d := &database{reopen: s.reopen, room: func(n int64) bool { return hasFree(s.dir, n) }, tidy: s.removeEmptyLogs, table: s.memTable, idle: idle, log: s.log, users: 1}
 	d.unused = sync.NewCond(&d.mu)
 	d.current.Store(db)
 	return d
@@ -120,7 +122,7 @@ func (d *database) rest() {
 func (d *database) close() {
 	db := d.current.Swap(nil)
 	d.readOnly = false
-	if err := guard(db.Close); err != nil {
+	if err := errors.Join(guard(db.Close), d.tidy()); err != nil {
 		d.broken = fmt.Errorf("close series state: %w", err)
 		d.log.Warn("the series state's database did not close as it should", "err", err)
 	}

@@ -90,6 +90,9 @@ func (d *Draft) Flush() error {
 		panic("BUG: flush of a draft that was written")
 	}
 	start := time.Now()
+	if err := d.hold(); err != nil {
+		return fmt.Errorf("write checkpoint %d: %w", d.next.Version, err)
+	}
 	if err := d.flushItems(); err != nil {
 		d.state = draftWritten
 		return fmt.Errorf("write checkpoint %d: %w", d.next.Version, err)
@@ -99,9 +102,6 @@ func (d *Draft) Flush() error {
 }
 
 func (d *Draft) flushItems() error {
-	if err := d.hold(); err != nil {
-		return err
-	}
 	if d.state == draftOpen {
 		if err := d.begin(); err != nil {
 			return err
@@ -131,6 +131,9 @@ func (d *Draft) flushItems() error {
 func (d *Draft) hold() (err error) {
 	if d.db == nil {
 		d.db, err = d.s.db.acquire(true)
+	}
+	if isFull(err) {
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
 	}
 	return err
 }
@@ -300,7 +303,9 @@ func (d *Draft) Declare() error {
 	}
 	killpoint.At(killpoint.CheckpointSync)
 	if err == nil {
-		err = writeStateHead(s.disk, s.dir, d.next)
+		if err = writeStateHead(s.disk, s.dir, d.next); isFull(err) {
+			err = fmt.Errorf("%w: %w", ErrNoRoom, err)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("declare checkpoint %d: %w", d.next.Version, err)

@@ -13,6 +13,9 @@ var (
 	ErrTooLarge = errors.New("record is over the journal's limits")
 	// ErrCut is returned by readers whose position is older than the journal's first record.
 	ErrCut = errors.New("position is older than the journal's first record")
+	// ErrNoRoom is returned by Draft.Flush, Write and Declare when the disk had no space to begin with it. Nothing was changed: try again
+	// once State.Room says so.
+	ErrNoRoom = errors.New("the disk has no room")
 	// ErrLocked is returned when another process owns the directory.
 	ErrLocked = errors.New("directory is in use by another process")
 )

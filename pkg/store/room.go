@@ -1,18 +1,87 @@
 package store
 
-// Room is what must be free for the database to write n bytes: it maps its files, so a disk that is full kills the process with SIGBUS
-// where a write would fail. The bytes go into its log, then into a table, and tables are merged: three times n, and a margin for what
-// others write meanwhile.
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// The database maps its files, and a write into a page of a mapped file for which the disk has no block kills the process with SIGBUS.
+// So no file of its has holes: they are allocated when they are made (third_party/ristretto/PAWL.md), and for a table that cannot be the database tries
+// again until there is space. Only a log that it begins in the middle of a write must not fail: Room makes the next one beforehand.
+
+// Room tells whether the disk has what the database needs to write n bytes, and makes its next log. The bytes go into a log, then
+// into a table, and tables are merged: three times n, and a margin for what others write meanwhile. Should they take more than that,
+// the write waits for space. It must not be called while a draft is being flushed.
 func (s *State) Room(n int64) (ok bool) {
 	n = 3*n + roomMargin
 	if s.db.quiet() {
-		n = max(n, RoomToOpen)
+		return hasFree(s.dir, max(n, RoomToOpen)) // and begins a log of its own once it is open
 	}
-	return hasFree(s.dir, n)
+	if !hasFree(s.dir, n) {
+		return false
+	}
+	if err := s.makeNextLog(); err != nil {
+		s.log.Debug("no room for the database's next log", "err", err)
+		return false
+	}
+	return true
 }
 
-// RoomToOpen is how many bytes must be free to open the database: it reads its logs back into memtables and writes those out.
-const RoomToOpen = 2*memTableBytes + roomMargin
+// makeNextLog makes the file that the database's next memtable writes its log into: empty, as the database expects a new one, and
+// with all its blocks behind the end. What a crash leaves of it removeEmptyLogs removes.
+func (s *State) makeNextLog() error {
+	logs, err := filepath.Glob(filepath.Join(s.badgerDir(), "*.mem"))
+	if err != nil || len(logs) == 0 {
+		return err // Badger's own logs: there always is one
+	}
+	newest := logs[len(logs)-1] // of five digits each, in order
+	if st, err := os.Stat(newest); err != nil || st.Size() == 0 {
+		return err // it is made already
+	}
+	var id int
+	if _, err := fmt.Sscanf(filepath.Base(newest), "%d.mem", &id); err != nil {
+		return fmt.Errorf("%s is no log of the database: %w", newest, err)
+	}
+	f, err := os.OpenFile(filepath.Join(s.badgerDir(), fmt.Sprintf("%05d.mem", id+1)), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	err = reserve(f, logBytes(s.memTable))
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
+	return err
+}
+
+// logBytes is the size of the file of a memtable's log.
+func logBytes(memTable int64) int64 { return 2 * memTable }
+
+// reserve gives a file n bytes of blocks and leaves its size at 0. A file system that cannot leaves it without.
+func reserve(f *os.File, n int64) error {
+	for {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, n)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+			return nil
+		case err != nil:
+			return &os.PathError{Op: "fallocate", Path: f.Name(), Err: err}
+		}
+		return nil
+	}
+}
+
+// RoomToOpen is how many bytes must be free to open the database: it makes a log, an empty value log and its statistics, and writes
+// out as tables what it finds in the logs of the last process.
+const RoomToOpen = 2*memTableBytes + 2*valueLogBytes + 1<<20 + memTableBytes + roomMargin
 
 // RoomToClose says whether closing has the room that it needs: an open database writes what is in memory, up to a memtable, into a last table.
 func (s *State) RoomToClose() (ok bool) { return s.db.quiet() || hasFree(s.dir, s.memTable+roomMargin) }

@@ -227,12 +227,15 @@ func (s *State) badgerOptions() badger.Options {
 		WithNumCompactors(2).
 		WithMemTableSize(s.memTable).
 		WithValueThreshold(min(1<<20, s.memTable/10)). // values stay in the tables; the value log is an empty mapped file
-		WithValueLogFileSize(max(1<<20, s.memTable/2)).
+		WithValueLogFileSize(valueLogBytes).
 		WithNumVersionsToKeep(1). // above the discard timestamp all versions stay anyway
 		WithLogger(badgerLog{s.log})
 	o.TableSizeMultiplier = 1 // a table is written from a buffer of twice its size, and several at once
 	return o
 }
+
+// valueLogBytes is the least that Badger takes. It is never written to, but allocated.
+const valueLogBytes = 1 << 20
 
 // memTableBytes is an eighth of Badger's default: a memtable is allocated whole, and up to three are in use.
 const memTableBytes = 8 << 20
@@ -299,7 +302,7 @@ func (s *State) discard() {
 	s.db.dropBelow(oldest)
 }
 
-// Size is what the state takes on disk, in bytes. Badger's logs are sparse files; what they really take is counted.
+// Size is what the state takes on disk, in bytes: Badger's logs are allocated before they are written.
 func (s *State) Size() (bytes int64) { return allocatedBytes(s.dir) }
 
 // Close abandons an open draft and closes the database. Reads must have ended.
@@ -320,6 +323,16 @@ func SetAsideState(dir string) (string, error) { return setAside(dir) }
 // isShortage tells what is wrong with the machine from what is wrong with the data. Badger hands errors on as text.
 func isShortage(err error) bool {
 	for _, no := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if err != nil && (errors.Is(err, no) || strings.Contains(err.Error(), no.Error())) {
+			return true
+		}
+	}
+	return false
+}
+
+// isFull tells a full disk from everything else. Badger hands errors on as text.
+func isFull(err error) bool {
+	for _, no := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
 		if err != nil && (errors.Is(err, no) || strings.Contains(err.Error(), no.Error())) {
 			return true
 		}

@@ -1,0 +1,175 @@
+package fulldisk
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pawl/pkg/store"
+)
+
+// writerEnv makes this test binary write checkpoints into the directory that it names.
+const writerEnv = "PAWL_FULLDISK_WRITER"
+
+// The checkpoint of TestANeighbourTakesTheLastByteWhileACheckpointIsWritten: enough for several logs and tables of the database.
+const (
+	chunks     = 40
+	chunkPages = 64
+	pageBytes  = 16 << 10
+)
+
+// writeCheckpoint writes one, chunk by chunk. It says when there is room for the next chunk, and writes it when it is told to.
+func writeCheckpoint(dir string) error {
+	s, err := store.OpenState(dir, nil, nil)
+	if err != nil {
+		return err
+	}
+	told := bufio.NewScanner(os.Stdin)
+	d := s.Begin(1)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for c := range chunks {
+		for p := range chunkPages {
+			page := make([]byte, pageBytes)
+			for i := range page {
+				page[i] = byte(rng.Uint32())
+			}
+			d.Put(fmt.Appendf(nil, "s%02d%02d", c, p), page)
+		}
+		err := inRoom(s, int64(d.Pending()), func() error {
+			fmt.Println("room")
+			if !told.Scan() {
+				return io.ErrUnexpectedEOF
+			}
+			err := d.Flush()
+			if errors.Is(err, store.ErrNoRoom) {
+				fmt.Println("flushed") // nothing of it, and it will be said again
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Println("flushed")
+	}
+	if err := errors.Join(inRoom(s, 0, d.Write), inRoom(s, 0, d.Declare), s.Close()); err != nil {
+		return err
+	}
+	fmt.Println("good")
+	return nil
+}
+
+// inRoom does what the sequencer does.
+func inRoom(s *store.State, n int64, do func() error) error {
+	for {
+		for !s.Room(n) {
+			time.Sleep(time.Millisecond)
+		}
+		if err := do(); !errors.Is(err, store.ErrNoRoom) {
+			return err
+		}
+	}
+}
+
+// Rule: a neighbour that takes the last byte of the disk between the check for room and the write of a checkpoint, or while the database
+// makes a table of what was written, makes it wait for space. It never is the SIGBUS that a page of a mapped file without a block is.
+func TestANeighbourTakesTheLastByteWhileACheckpointIsWritten(t *testing.T) {
+	each(t, func(t *testing.T, seed uint64) {
+		disk, ok := mountDisk(t, diskBytes)
+		if !ok {
+			t.Log("pkg/store tests that the database's files have no holes")
+			return
+		}
+		dir := filepath.Join(disk, "state")
+		w := startWriter(t, dir)
+		rng := rand.New(rand.NewPCG(seed, 0))
+		for w.next() == "room" {
+			giveBack := fill(t, disk, 0)
+			w.tell("write")
+			if rng.IntN(2) == 0 {
+				time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
+				giveBack()
+				w.says("flushed")
+				continue
+			}
+			w.says("flushed") // it needs no more than what it had
+			giveBack()
+		}
+		if last := w.said.Text(); last != "good" {
+			t.Fatalf("it ends with %q:\n%s", last, firstLines(w.log.String(), 12))
+		}
+		if err := w.cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.OpenState(dir, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if good, _ := s.Good(); good.Keys != chunks*chunkPages {
+			t.Errorf("%d keys, want %d", good.Keys, chunks*chunkPages)
+		}
+	})
+}
+
+// writer is the process that writes the checkpoint.
+type writer struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	in   io.Writer
+	said *bufio.Scanner
+	log  strings.Builder
+}
+
+func startWriter(t *testing.T, dir string) *writer {
+	t.Helper()
+	w := &writer{t: t, cmd: exec.Command("/proc/self/exe")}
+	w.cmd.Env = append(os.Environ(), writerEnv+"="+dir)
+	w.cmd.Stderr = &w.log
+	in, err := w.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.in, w.said = in, bufio.NewScanner(out)
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.cmd.Process.Kill() })
+	return w
+}
+
+func (w *writer) tell(line string) {
+	w.t.Helper()
+	if _, err := fmt.Fprintln(w.in, line); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *writer) next() string {
+	w.said.Scan()
+	return w.said.Text()
+}
+
+func (w *writer) says(word string) {
+	w.t.Helper()
+	if !w.said.Scan() || w.said.Text() != word {
+		err := w.cmd.Wait()
+		w.t.Fatalf("it says %q instead of %q and ends with %v:\n%s", w.said.Text(), word, err, firstLines(w.log.String(), 12))
+	}
+}
+
+func firstLines(s string, n int) string {
+	lines := strings.SplitAfterN(s, "\n", n+1)
+	return strings.Join(lines[:min(n, len(lines))], "")
+}

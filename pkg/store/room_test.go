@@ -1,0 +1,76 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Rule: no file of the database has a hole, neither while it is written nor when it is new: on a disk that has run full a mapped hole kills
+// the process. Before each write the log that the database may begin in its middle is there, with all its blocks.
+func TestTheDatabasesFilesHaveNoHoles(t *testing.T) {
+	dir := t.TempDir()
+	probe, err := os.Create(filepath.Join(dir, "probe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer probe.Close()
+	if err := unix.Fallocate(int(probe.Fd()), 0, 0, 4096); err != nil {
+		t.Logf("this file system does not allocate (%v), so there is nothing to see", err)
+		return
+	}
+	const memTable = 1 << 20
+	s, err := openState(filepath.Join(dir, "state"), nil, nil, stateOptions{memTable: memTable, disk: disk{unsynced: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	look := func(when string) {
+		t.Helper()
+		paths, err := filepath.Glob(filepath.Join(s.badgerDir(), "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			var st unix.Stat_t
+			if err := unix.Stat(path, &st); err != nil {
+				continue // it was removed meanwhile
+			}
+			want := st.Size
+			if filepath.Ext(path) == ".mem" && st.Size == 0 {
+				want = logBytes(memTable)
+			}
+			if st.Blocks*512 < want {
+				t.Errorf("%s: %s has %d bytes on the disk, of %d", when, filepath.Base(path), st.Blocks*512, want)
+			}
+		}
+	}
+	look("new")
+	d := s.Begin(1)
+	for chunk := range 30 {
+		for page := range 10 {
+			d.Put(fmt.Appendf(nil, "s%02d%02d", chunk, page), make([]byte, 20<<10))
+		}
+		if !s.Room(int64(d.Pending())) {
+			t.Fatal("there is no room")
+		}
+		logs, _ := filepath.Glob(filepath.Join(s.badgerDir(), "*.mem"))
+		if st, err := os.Stat(logs[len(logs)-1]); err != nil || st.Size() != 0 {
+			t.Errorf("chunk %d: the next log is not there: %v, %v", chunk, logs, err)
+		}
+		if err := d.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		look(fmt.Sprint("chunk ", chunk))
+	}
+	if err := d.Write(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Declare(); err != nil {
+		t.Fatal(err)
+	}
+	look("good")
+}

@@ -3,6 +3,8 @@ package config
 import (
 	"os"
 	"testing"
+
+	"pawl/internal/proportion"
 )
 
 // Whatever is in the file, reading it ends with a configuration or an error, and
@@ -24,7 +26,11 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := Parse(b, "fuzz")
+		var (
+			c   *Config
+			err error
+		)
+		proportion.Check(t, len(b), 8<<20, 20_000, func() { c, err = Parse(b, "fuzz") }) // aliases are not multiplied without end
 		if err != nil {
 			_ = err.Error()
 			return

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 
+	"pawl/internal/proportion"
 	"pawl/pkg/config"
 	"pawl/pkg/rewrite"
 	"pawl/pkg/sequence"
@@ -244,7 +245,8 @@ func FuzzReceive(f *testing.F) {
 			r.Header.Set("Content-Type", typeV2)
 			version = rewrite.V2
 		}
-		handler(s, func(c *config.Receive) { c.MaxDecodedBytes = 1 << 20 }).ServeHTTP(w, r)
+		h := handler(s, func(c *config.Receive) { c.MaxDecodedBytes = 1 << 20 })
+		proportion.Check(t, len(body), 4<<20, 64, func() { h.ServeHTTP(w, r) }) // 1 MiB decompressed, whatever the body says
 		switch w.Code {
 		case 204:
 			if len(s.bodies) == 0 {

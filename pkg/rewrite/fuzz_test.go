@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/golang/snappy"
+
+	"pawl/internal/proportion"
 )
 
 // The fuzzers get messages without snappy, which is fuzzed where it is made;
@@ -68,7 +70,9 @@ func FuzzDecodeBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var b Batch
 		for _, v := range []Version{V1, V2} {
-			if b.Decode(v, "t", body, fuzzLimits) == nil {
+			var err error
+			proportion.Check(t, len(body), 4<<20, 64, func() { err = b.Decode(v, "t", body, fuzzLimits) }) // 1 MiB decompressed, whatever the body says
+			if err == nil {
 				checkDecoded(t, &b)
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 
+	"pawl/internal/proportion"
 	"pawl/pkg/forward"
 	"pawl/pkg/rewrite"
 	"pawl/pkg/store"
@@ -401,8 +402,9 @@ func FuzzDecodeStored(f *testing.F) {
 	f.Add([]byte("s\x00\x00\x00\x00"), packed(appendPaged(nil, 3, make([]byte, 20))))
 	f.Add([]byte("l\x00\x00\x00\x40"), packed(appendPaged(nil, 0, append(make([]byte, 16), 1, 0, 1, 'a', 1, 'b'))))
 	f.Add([]byte("h\x00\x00\x00\x08"), packed(nil))
-	f.Fuzz(func(_ *testing.T, key, value []byte) {
-		_ = DecodeStored(key, value, func(Stored) error { return nil }) // does not panic
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		// A page is decompressed, which snappy does at most 21-fold, and bounded by what one may hold.
+		proportion.Check(t, len(key)+len(value), 1<<20, 200, func() { _ = DecodeStored(key, value, func(Stored) error { return nil }) }) // and does not panic
 	})
 }
 

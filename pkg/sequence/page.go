@@ -26,8 +26,11 @@ const (
 	pieceBytes    = 128 << 10 // of records, where a page is cut
 )
 
-// maxPageBytes bounds what a damaged value may claim to hold.
-const maxPageBytes = 256 << 20
+// A damaged value may claim to hold no more than maxPageBytes, and no more than snappy gets out of its bytes: 64 out of 3.
+const (
+	maxPageBytes = 256 << 20
+	snappyGains  = 22
+)
 
 // appendPaged adds one record to a page's.
 func appendPaged(b []byte, slot uint32, record []byte) []byte {
@@ -83,7 +86,7 @@ func unpackPage(buf, v []byte) ([]byte, error) {
 	if len(v) == 0 || v[0] != pageVersion {
 		return nil, fmt.Errorf("version %v of a page is unknown to this release", v[:min(1, len(v))])
 	}
-	if n, err := snappy.DecodedLen(v[1:]); err != nil || n > maxPageBytes {
+	if n, err := snappy.DecodedLen(v[1:]); err != nil || n > min(maxPageBytes, snappyGains*len(v)) {
 		return nil, fmt.Errorf("a page of %d bytes: %w", n, errors.Join(err, errPage))
 	}
 	b, err := snappy.Decode(buf[:cap(buf)], v[1:])

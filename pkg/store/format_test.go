@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"pawl/internal/proportion"
 )
 
 func TestFormatOfVersion1DoesNotChange(t *testing.T) {
@@ -72,7 +74,13 @@ func FuzzRecord(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 100))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		w := window{f: bytes.NewReader(b), limit: int64(len(b))}
-		raw, h, reason, err := w.record(0, salted(1))
+		var (
+			raw    []byte
+			h      recordHeader
+			reason string
+			err    error
+		)
+		proportion.Check(t, len(b), 2*windowBytes, 8, func() { raw, h, reason, err = w.record(0, salted(1)) }) // whatever length the record says
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,6 +92,7 @@ func FuzzRecord(f *testing.F) {
 			t.Fatalf("%x was taken for %x", b, again)
 		}
 		getRejected(rec)
+		getHeld(rec)
 	})
 }
 

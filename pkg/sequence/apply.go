@@ -122,7 +122,7 @@ func (w *writer) decide(b *rewrite.Batch, i int, id uint32, s *series, l labelsO
 	case d.sign:
 		s.flags |= isSign
 	}
-	w.belong(b, i, id, s)
+	w.belong(b.Tenant, id, s, l)
 	if !d.counter {
 		return
 	}

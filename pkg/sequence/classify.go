@@ -136,9 +136,10 @@ func (c *classifier) decideSeen(b *rewrite.Batch, i int, l labelsOf) decision {
 	return c.decideBy(b.Tenant, b.Series[i].Type, l)
 }
 
-// labelsOf are the labels that a decision looks at.
+// labelsOf are the labels that a decision looks at, and what a series' target is called.
 type labelsOf struct {
 	name, le, quantile []byte
+	job, instance      []byte
 	all                func() labels.Labels // for rules, if there are any
 }
 
@@ -151,6 +152,10 @@ func (l *labelsOf) note(name, value []byte) {
 		l.le = value
 	case "quantile":
 		l.quantile = value
+	case model.JobLabel:
+		l.job = value
+	case model.InstanceLabel:
+		l.instance = value
 	}
 }
 

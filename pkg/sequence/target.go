@@ -1,6 +1,8 @@
 package sequence
 
 import (
+	"bytes"
+
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -51,6 +53,7 @@ type targets struct {
 	spare []uint32
 	dirty []*target
 	gone  []rewrite.Key // those without a series since the last draft
+	last  lastTarget
 }
 
 func newTargets() *targets { return &targets{byKey: map[rewrite.Key]uint32{}} }
@@ -69,41 +72,28 @@ const severalMS = 3600_000
 // startMetric is the gauge that client libraries export, in s since the epoch.
 const startMetric = "process_start_time_seconds"
 
-// belong notes which target a series is of. It is called at first sight, and whenever its kind is decided anew.
-func (w *writer) belong(b *rewrite.Batch, i int, id uint32, s *series) {
+// belong notes which target a series with labels l is of. It is called at first sight, and whenever its kind is decided anew.
+func (w *writer) belong(tenant string, id uint32, s *series, l labelsOf) {
 	ts := w.targets
 	if s.flags&(isCounter|isSign) == 0 {
 		return
 	}
-	if ts.target(id) != nil && s.flags&isSign == 0 {
+	if ts.target(id) == nil {
+		ts.join(id, tenant, l.job, l.instance)
+	} else if s.flags&isSign == 0 {
 		return
 	}
-	var job, instance string
-	start := false
-	b.EachLabel(i, func(name, value []byte) {
-		switch string(name) {
-		case model.MetricNameLabel:
-			start = string(value) == startMetric
-		case model.JobLabel:
-			job = string(value)
-		case model.InstanceLabel:
-			instance = string(value)
-		}
-	})
-	if ts.target(id) == nil {
-		ts.join(id, b.Tenant, job, instance)
-	}
-	if tg := ts.target(id); tg != nil && start {
+	if tg := ts.target(id); tg != nil && string(l.name) == startMetric {
 		tg.start.place = id + 1
 	}
 }
 
 // join puts a series into its target, which is made when it is the first.
-func (ts *targets) join(id uint32, tenant, job, instance string) {
-	if job == "" || instance == "" {
+func (ts *targets) join(id uint32, tenant string, job, instance []byte) {
+	if len(job) == 0 || len(instance) == 0 {
 		return
 	}
-	place := ts.placeOf(targetKey(tenant, job, instance))
+	place := ts.placeNamed(tenant, job, instance)
 	for uint32(len(ts.of)) <= id {
 		ts.of = append(ts.of, 0)
 	}
@@ -111,6 +101,23 @@ func (ts *targets) join(id uint32, tenant, job, instance string) {
 	tg := ts.all[place]
 	ts.compact(tg)
 	tg.members = append(tg.members, id)
+}
+
+// lastTarget is the target that was named last: its series come side by side, so few need its key.
+type lastTarget struct {
+	tenant        string
+	job, instance []byte
+	place         uint32 // and 1; 0: none
+}
+
+// placeNamed is placeOf by what the target is called.
+func (ts *targets) placeNamed(tenant string, job, instance []byte) uint32 {
+	r := &ts.last
+	if r.place == 0 || r.tenant != tenant || !bytes.Equal(r.instance, instance) || !bytes.Equal(r.job, job) {
+		r.tenant, r.job, r.instance = tenant, append(r.job[:0], job...), append(r.instance[:0], instance...)
+		r.place = ts.placeOf(targetKey(tenant, string(job), string(instance))) + 1
+	}
+	return r.place - 1
 }
 
 func targetKey(tenant, job, instance string) rewrite.Key {
@@ -163,6 +170,7 @@ func (ts *targets) drop(place uint32) {
 	ts.all[place] = nil
 	ts.spare = append(ts.spare, place)
 	ts.gone = append(ts.gone, tg.key)
+	ts.last.place = 0 // it may be this one
 }
 
 // several tells whether several processes answered for a series' target shortly before t (ms).

@@ -166,6 +166,7 @@ func (e *histJudge) enact(v verdict) {
 	case actFold:
 		e.settleAll()
 		cs.history.remember(&cs.history.resets)
+		e.burstFrom(e.s.t)
 		if e.p.Resets == PassResets && e.visible() {
 			e.free, cs.folded = true, false
 			break

@@ -10,15 +10,15 @@ import (
 
 // The state record of a histogram, little endian:
 //
-//	version 3, 1 if there is a histCase; count of parts (uint16) and them:
+//	version 4, 1 if there is a histCase; count of parts (uint16) and them:
 //	  role, flags, le, older (float64), olderMS (uint32), Raw, before (float64), and the
 //	  record of the Counter without these two, with its length (uint16) in front
-//	histCase: counts of what it did before (resets, losses, returns float32, seen uint32, startST int64),
+//	histCase: counts of what it did before (resets, losses, returns float32, seen uint32, startST, and the last full reset's t int64),
 //	  judged, acted, flags (watch, folded, fold, word), holds, the words; per part off, tgt, out,
 //	  and its epochs (at, out, off, flags); debts, the fold, samples held
 //
 // Links along le and what follows from the samples held are built again.
-const histVersion = 3
+const histVersion = 4
 
 const (
 	// maxHeld bounds what a record may say is held.
@@ -61,6 +61,7 @@ func (w *writer) histCase(cs *histCase) {
 	w.float32(cs.history.returns)
 	w.uint32(cs.history.seen)
 	w.int(cs.history.startST)
+	w.int(cs.history.fold.t)
 	w.int(cs.judged)
 	w.int(cs.acted)
 	w.flags(cs.watch, cs.folded, cs.fold.age == 1, cs.words.any())
@@ -181,7 +182,7 @@ func (r *reader) part(h *Histogram) error {
 
 func (r *reader) histCase(h *Histogram) error {
 	cs := &histCase{suspect: noTime, parts: make([]histPart, len(h.parts))}
-	cs.history = Case{resets: r.float32(), losses: r.float32(), returns: r.float32(), seen: r.uint32(), startST: r.int()}
+	cs.history = Case{resets: r.float32(), losses: r.float32(), returns: r.float32(), seen: r.uint32(), startST: r.int(), fold: fold{t: r.int()}}
 	for _, x := range [...]float32{cs.history.resets, cs.history.losses, cs.history.returns} {
 		if !(x >= 0 && x <= historyMax+1) {
 			return fmt.Errorf("state record has a count of %v", x)

@@ -275,7 +275,8 @@ func TestDecodeNativeRefuses(t *testing.T) {
 	}
 	for name, bad := range map[string][]byte{
 		"nothing":         nil,
-		"a later version": append([]byte{2}, good[1:]...),
+		"a later version": append([]byte{good[0] + 1}, good[1:]...),
+		"an earlier one":  append([]byte{good[0] - 1}, good[1:]...),
 		"a torn record":   good[:len(good)-1],
 		"a torn total":    good[:9],
 		"a byte too many": append(slices.Clone(good), 0),

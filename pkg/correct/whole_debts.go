@@ -100,6 +100,7 @@ func (w *whole[V]) lateFold(k int, why *findings) {
 	w.history.remember(&w.history.resets)
 	w.debts = append(w.debts[:k], w.debts[k+1:]...)
 	w.settleAll()
+	w.burstFrom(was.t)
 	w.settled(&was, KindReset, why)
 	w.turn(&was)
 }

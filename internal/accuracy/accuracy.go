@@ -6,12 +6,14 @@
 // The figure of a trace is the sum over its one-hour windows of
 // |increase - true increase| divided by the sum of the true increases, for the
 // raw series (what PromQL makes of it alone), for MetricsQL's 1/8 rule, and for
-// what the relay forwards. A class is measured by the mean over its settings
-// (rates, workers, bursts...) and seeds. Truth counts what some scrape saw.
+// what the relay forwards; the buckets of a classic histogram are added up
+// first. A class is measured by the mean over its settings (rates, workers, bursts...), each
+// with the same weight, and seeds: docs/accuracy.md says why. Truth counts what some scrape saw.
 //
-// Files: simulate*.go make the traces, classes*.go list them, way.go is the
-// engine as a Way and binary.go a running relay, measure*.go ask PromQL, plot.go
-// draws.
+// Files: faults.go describes the faults, once for every kind of series;
+// simulate.go, histogram_simulate.go, native_simulate.go and summary.go are the kinds, classes.go
+// lists the classes of counters; way.go is the engine as a Way and binary.go a running relay;
+// measure.go, histogram.go and native.go ask PromQL; plot.go draws.
 package accuracy
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"pawl/internal/accuracy"
@@ -29,7 +30,7 @@ const (
 func settings(t *testing.T, short accuracy.Settings) (s accuracy.Settings, margin float64) {
 	t.Helper()
 	s, margin = short, shortMargin
-	s.Seed = *seed
+	s.Seed, s.AtOnce = *seed, runtime.GOMAXPROCS(0)
 	if *long {
 		s.Seeds, s.Hours, margin = 20, 10, 1
 	}

@@ -15,7 +15,7 @@ const (
 	// slackShare of what has to be walked may gather as garbage, in %.
 	slackShare = 40
 	// leastSlack may gather in any case, in bytes: less would have a small relay collect for every few requests.
-	leastSlack = 12 << 20
+	leastSlack = 16 << 20
 	// leastPercent bounds what is given to the runtime, in % of what is alive.
 	leastPercent = 4
 	// slackEvery is how often it is looked at.

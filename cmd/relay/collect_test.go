@@ -12,7 +12,7 @@ func TestSlackIsAShareOfWhatTheCollectorWalks(t *testing.T) {
 	}{
 		{"nothing collected yet", 0, 0, 40},
 		{"small", 10 * mb, 2 * mb, 40},
-		{"as much as the least slack is worth", 60 * mb, 10 * mb, 20},
+		{"as much as the least slack is worth", 80 * mb, 10 * mb, 20},
 		{"large, few pointers", 200 * mb, 50 * mb, 10},
 		{"pointers everywhere", 200 * mb, 200 * mb, 40},
 		{"very large", 2000 * mb, 100 * mb, 4},

@@ -43,7 +43,7 @@ func (h *Histogram) atZero(i int, s Sample) bool {
 	if p.flags&partAnew == 0 {
 		return false
 	}
-	p.flags &^= partAnew
+	p.flags = p.flags&^partAnew | partZeroed
 	h.cs.folded = true
 	v, least := 0.0, math.Inf(-1)
 	if p.role == RoleCount && h.inf != 0 && h.parts[h.inf-1].c.Seen() {

@@ -50,7 +50,7 @@ func (h *Histogram) Newest() int64 {
 		}
 	}
 	if h.Waiting() {
-		newest = max(newest, h.cs.held[len(h.cs.held)-1].s.T)
+		newest = max(newest, h.cs.queue[len(h.cs.queue)-1].s.T)
 	}
 	return newest
 }

@@ -18,7 +18,9 @@ import "math"
 //     increase between two timestamps ever decrease along le.
 //   - A part that had gone out before a sibling gave a reset or a loss away gets
 //     its offset from its next sample on; what is decided later at the same
-//     timestamp is held down until then, so that increases stay in order.
+//     timestamps is held down until then, so that increases stay in order.
+//   - A part that runs ahead of the others by more than one timestamp goes out, and is
+//     remembered (histogram_queue.go), so that every timestamp is judged as if all had come together.
 type Histogram struct {
 	parts []part
 	first uint16 // the lowest bucket; here and below an index plus 1, 0 none
@@ -29,6 +31,7 @@ type Histogram struct {
 
 	newest int64  // timestamp of the newest bucket or _count
 	high   uint16 // the highest bucket that has come for it, or some bucket below that
+	have   uint16 // how many parts have come for it
 	turn   int64  // at which another replica took over, 0 none; the caller's to keep
 }
 
@@ -58,7 +61,10 @@ const (
 	partAway                  // a stale marker came before the last sample
 	partVirtual               // c.Raw is not what came last: the part missed a full reset
 	partAnew                  // not seen yet, and its state was lost: it is to begin at 0
-	partFlags     = partPending | partAway | partVirtual | partAnew
+	partAbsent                // its siblings went on without it: nobody waits for it until it has caught up
+	partZeroed                // its last sample is its first, and began at 0
+	partUnreal                // it was partVirtual before its last sample
+	partFlags     = partPending | partAway | partVirtual | partAnew | partAbsent | partZeroed | partUnreal
 	maxParts      = math.MaxUint16 - 1
 	roundingShare = 1.0 / (1 << 50) // of a value: what increases may differ by from rounding alone
 )
@@ -123,7 +129,7 @@ func (h *Histogram) add(p part) uint16 {
 	}
 	h.parts = append(h.parts, p)
 	if h.cs != nil {
-		h.cs.parts = append(h.cs.parts, histPart{tgt: math.Inf(-1), first: noTime})
+		h.cs.parts = append(h.cs.parts, newHistPart(0))
 	}
 	return uint16(len(h.parts))
 }
@@ -136,12 +142,27 @@ func (h *Histogram) Healthy(i int, s Sample) bool {
 		return false
 	}
 	p := &h.parts[i]
-	if !h.ordinary(p, s) || p.role != RoleSum && !h.fits(p, s) {
+	if !h.ordinary(p, s) || p.role != RoleSum && !h.fits(p, s) || h.leaves(p, s.T) {
 		return false
 	}
 	p.advance(s)
 	h.came(i, s.T)
 	return true
+}
+
+// leaves reports whether a part that goes on to timestamp t leaves one behind
+// that has not come for the timestamp before, and may still.
+func (h *Histogram) leaves(p *part, t int64) bool {
+	if t <= h.newest || int(h.have) == len(h.parts) && p.c.T <= h.newest {
+		return false
+	}
+	from := max(h.newest, p.c.T)
+	for j := range h.parts {
+		if q := &h.parts[j]; q != p && q.c.flags&flagSeen != 0 && q.flags&partAbsent == 0 && q.c.T < from {
+			return true
+		}
+	}
+	return false
 }
 
 // ordinary: a part that was seen before grew or stood, in order, and its start timestamp did not move.
@@ -195,15 +216,28 @@ func (h *Histogram) fits(p *part, s Sample) bool {
 // came notes that part i has come for timestamp t.
 func (h *Histogram) came(i int, t int64) {
 	p := &h.parts[i]
-	if p.role == RoleSum || t < h.newest {
+	if t < h.newest {
+		return
+	}
+	p.flags &^= partAbsent
+	if p.role == RoleSum {
+		if t == h.newest {
+			h.have++
+		}
 		return
 	}
 	if t > h.newest || h.high == 0 {
-		h.newest, h.high = t, h.first
+		h.newest, h.high, h.have = t, h.first, 0
 		if h.first == 0 {
 			h.high = uint16(i) + 1
 		}
+		if h.sum != 0 {
+			if q := &h.parts[h.sum-1].c; q.flags&flagSeen != 0 && q.T == t {
+				h.have++
+			}
+		}
 	}
+	h.have++
 	if p.role == RoleBucket && p.le > h.parts[h.high-1].le {
 		h.high = uint16(i) + 1
 	}
@@ -231,9 +265,12 @@ func (h *Histogram) Interleaved() bool { return h.cs != nil && h.cs.history.Inte
 // (or would, if it is virtual), and the offset of the samples to come.
 func (h *Histogram) Last(i int) (t int64, raw, out, offset float64, seen bool) {
 	p := &h.parts[i]
-	out = p.c.Raw
+	t, raw, out, seen = p.c.T, p.c.Raw, p.c.Raw, p.c.Seen()
 	if h.cs != nil {
 		out, offset = h.cs.parts[i].out, h.cs.parts[i].off
+		if x := h.cs.ahead(i); x != nil {
+			t, raw, seen = x.s.T, x.s.V, true
+		}
 	}
-	return p.c.T, p.c.Raw, out, offset, p.c.Seen()
+	return t, raw, out, offset, seen
 }

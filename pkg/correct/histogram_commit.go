@@ -23,7 +23,8 @@ func (e *histJudge) commit() {
 		}
 		cs.holds, held = 0, false
 	}
-	outs := f.hold(due, e.gone())
+	was := e.was()
+	outs := f.hold(due, e.gone(was), was)
 	for k, i := range f.chain {
 		e.settle(i, off[k], due[k], outs[k])
 	}
@@ -37,6 +38,11 @@ func (e *histJudge) commit() {
 	cs.judged = max(cs.judged, f.t)
 	if e.hold || e.free || e.change.fold || e.change.lose || e.shifted() {
 		cs.acted = f.t
+		for k := len(cs.queue) - 1; k >= 0 && cs.queue[k].s.T > cs.owed; k-- {
+			if x := &cs.queue[k]; x.gone && !x.pass {
+				cs.owed = x.s.T
+			}
+		}
 	}
 	for i := range f.seats {
 		if s := &f.seats[i]; s.has && !s.gone {
@@ -55,9 +61,25 @@ func (e *histJudge) shifted() bool {
 	return false
 }
 
+// was is what went out for the samples before, along the chain.
+func (e *histJudge) was() []float64 {
+	out := make([]float64, len(e.f.chain))
+	for k, i := range e.f.chain {
+		s := &e.f.seats[i]
+		out[k] = e.cs.parts[i].out
+		switch {
+		case s.past:
+			out[k] = e.f.tgt[k]
+		case s.gone:
+			out[k], _ = e.cs.at(i, Sample{T: s.prevT, V: s.prev})
+		}
+	}
+	return out
+}
+
 // gone is what went out already, along the chain; NaN where nothing has. +Inf
-// counts as gone when the _count that it equals is.
-func (e *histJudge) gone() []float64 {
+// counts as gone when the _count that it equals is. was is what went out before.
+func (e *histJudge) gone(was []float64) []float64 {
 	f := e.f
 	out := make([]float64, len(f.chain))
 	for k, i := range f.chain {
@@ -67,18 +89,21 @@ func (e *histJudge) gone() []float64 {
 		}
 	}
 	if f.count >= 0 && f.seats[f.count].gone && f.seats[f.count].cur == f.seats[f.total()].cur && !f.seats[f.total()].gone {
-		out[len(out)-1] = max(e.went(f.count), f.tgt[len(out)-1])
+		out[len(out)-1] = max(e.went(f.count), was[len(out)-1])
 	}
 	return out
 }
 
 // went is what went out for a part at the frame's timestamp, before it was judged.
 func (e *histJudge) went(i int) float64 {
-	p := &e.h.parts[i]
-	if p.c.T == e.f.t {
+	s := &e.f.seats[i]
+	switch {
+	case !s.past:
+		return s.out
+	case e.h.parts[i].c.T == e.f.t:
 		return e.cs.parts[i].out
 	}
-	return e.f.seats[i].cur + e.before[i]
+	return s.cur + e.before[i]
 }
 
 // settle sets a part's offset and what goes out. What has gone out stays.
@@ -132,7 +157,7 @@ func (e *histJudge) take() {
 		if !s.has || s.fresh {
 			continue
 		}
-		if !s.gone {
+		if !s.past {
 			p.advance(s.held)
 			e.h.came(i, s.held.T)
 		} else if p.c.T != f.t {
@@ -157,14 +182,9 @@ func (e *histJudge) welcome() {
 		if at == 0 {
 			return
 		}
-		i := int(at) - 1
-		s := &e.f.seats[i]
-		if !s.has || s.gone || !s.fresh {
-			return
+		if s := &e.f.seats[at-1]; s.has && s.fresh && !s.past {
+			h.begin(&queued{part: at - 1, gone: s.gone, anew: s.anew, s: s.held})
 		}
-		h.parts[i].begin(s.held)
-		h.came(i, s.held.T)
-		h.place(i, s.held)
 	}
 	for at := h.first; at != 0; at = h.parts[at-1].upper {
 		enter(at)

@@ -1,9 +1,11 @@
 package correct
 
-// Decide judges the oldest timestamp held with what is there; the caller calls
-// it when that is Complete, or has waited long enough. It goes on with later
-// timestamps as long as they are complete or nothing about them is suspicious,
-// and gives back what was held for them, in order for each part.
+import "slices"
+
+// Decide takes the oldest timestamp queued with what is there; the caller calls
+// it when that is Complete, or has waited long enough: then who has not come is not waited for
+// any more. It goes on with later timestamps as long as they are complete, and gives
+// back what was held for them, and what was held behind them and need not be, in order for each part.
 //
 // Each verdict gives one Correction, on the released sample that is most
 // telling: the total's if it fell, else that of the part that fell most, else
@@ -13,80 +15,196 @@ func (h *Histogram) Decide(p Policy) (out []Release) {
 	if cs == nil {
 		return nil
 	}
-	for first := true; len(cs.held) > 0; first = false {
-		t := cs.held[0].s.T
+	for first := true; len(cs.queue) > 0; first = false {
+		if !h.Complete() {
+			if !first {
+				break
+			}
+			h.goWithout(cs.queue[0].s.T)
+		}
 		n := 1
-		for n < len(cs.held) && cs.held[n].s.T == t {
+		for n < len(cs.queue) && cs.queue[n].s.T == cs.queue[0].s.T {
 			n++
 		}
-		group := cs.held[:n]
-		if cs.judgeable(t) && (first || h.Complete()) {
-			out = h.judge(p, t, group, out)
-		} else if cs.whole(t) && cs.judgeable(t) {
-			break
-		} else if n, out = h.releaseCalm(group, out); n < len(group) {
-			cs.drop(n)
-			break
-		}
+		out = h.turnOf(p, cs.queue[:n], out)
 		cs.drop(n)
+	}
+	out = h.release(out)
+	if len(cs.queue) == 0 && cs.nothing(h) {
+		h.cs = nil
 	}
 	return out
 }
 
-// drop takes the first n samples off what is held.
-func (cs *histCase) drop(n int) {
-	cs.held = append(cs.held[:0], cs.held[n:]...)
-	cs.suspect = noTime
-	for i := range cs.parts {
-		cs.parts[i].first = noTime
-	}
-	for k := range cs.held {
-		if x := &cs.held[k]; !x.pass {
-			hp := &cs.parts[x.part]
-			hp.first = min(hp.first, x.s.T)
-			cs.suspect = min(cs.suspect, x.s.T)
+// goWithout: who has not come for timestamp t is not waited for.
+func (h *Histogram) goWithout(t int64) {
+	for i := range h.parts {
+		if h.last(i) < t {
+			h.parts[i].flags |= partAbsent
 		}
 	}
 }
 
-// releaseCalm lets a group out up to the first suspicious sample, and says how many.
-func (h *Histogram) releaseCalm(group []histHeld, out []Release) (int, []Release) {
+// turnOf takes the oldest timestamp: its group is all that is queued for it.
+func (h *Histogram) turnOf(p Policy, group []queued, out []Release) []Release {
+	cs, t := h.cs, group[0].s.T
+	if !cs.judgeable() {
+		return h.skipped(group, out)
+	}
+	var f *frame
+	if !cs.whole(t) {
+		f = h.frame(t)
+		if h.calmFrame(f) && t > cs.owed {
+			out = h.pay(group, out)
+			cs.judged = max(cs.judged, t)
+			return out
+		}
+	}
+	return h.judge(p, t, f, group, out)
+}
+
+// skipped lets values go that no part has.
+func (h *Histogram) skipped(group []queued, out []Release) []Release {
 	for k := range group {
 		x := &group[k]
-		r := Release{Part: int(x.part), Tag: x.tag, S: x.s, Out: Outcome{V: x.s.V, ST: x.s.ST}}
 		p := &h.parts[x.part]
-		switch {
-		case x.pass:
-			r.Out = h.pass(p, x.s, r.Out)
-		case p.c.Seen() && x.s.T <= p.c.T:
-			r.Out = h.again(r.Part, x.s, r.Out)
-		default:
-			v, ok := h.calm(r.Part, x.s)
-			if !ok {
-				return k, out
-			}
-			r.Out.V, r.Out.ST = v, h.start(x.s.ST)
+		p.skip(x.s)
+		if !x.gone {
+			out = append(out, Release{Part: int(x.part), Tag: x.tag, S: x.s, Out: p.told(x.s, Outcome{V: x.s.V, ST: x.s.ST})})
 		}
-		out = append(out, r)
 	}
-	return len(group), out
+	return out
 }
 
-// judge decides about timestamp t and lets its group out.
-func (h *Histogram) judge(p Policy, t int64, group []histHeld, out []Release) []Release {
+// pay takes a group of which nothing is suspicious.
+func (h *Histogram) pay(group []queued, out []Release) []Release {
+	for k := range group {
+		x := &group[k]
+		i, p := int(x.part), &h.parts[x.part]
+		if x.pass {
+			out = h.skipped(group[k:k+1], out)
+			continue
+		}
+		r := Release{Part: i, Tag: x.tag, S: x.s, Out: Outcome{V: x.s.V, ST: x.s.ST}}
+		switch {
+		case p.c.Seen() && x.s.T <= p.c.T:
+			r.Out = h.again(i, x.s, r.Out)
+		case !p.c.Seen():
+			h.begin(x)
+			r.Out.V, r.Out.ST = h.cs.parts[i].out, h.start(x.s.ST)
+		default:
+			p.advance(x.s)
+			h.came(i, x.s.T)
+			if !x.gone {
+				h.cs.parts[i].out = h.onward(i, x.s)
+				h.went(i, x.s, false)
+				r.Out.V, r.Out.ST = h.cs.parts[i].out, h.start(x.s.ST)
+			}
+		}
+		if !x.gone {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// begin takes the first sample of a part, whose turn has come.
+func (h *Histogram) begin(x *queued) {
+	i := int(x.part)
+	hp := &h.cs.parts[i]
+	h.parts[i].begin(x.s)
+	h.came(i, x.s.T)
+	if !x.gone {
+		h.place(i, x.s)
+		h.went(i, x.s, false)
+		return
+	}
+	if !x.anew {
+		// Between its neighbours as they are now; what went out stays.
+		out := hp.out
+		h.place(i, x.s)
+		hp.out = out
+	}
+}
+
+// release lets out what was held only because of what has been decided now: up to the
+// first timestamp that is suspicious.
+func (h *Histogram) release(out []Release) []Release {
+	cs := h.cs
+	if cs.suspect == noTime {
+		return out
+	}
+	for k, n := 0, 0; k < len(cs.queue); k = n {
+		t := cs.queue[k].s.T
+		for n = k; n < len(cs.queue) && cs.queue[n].s.T == t; n++ {
+			if x := &cs.queue[n]; cs.keeps(t) || !x.gone && !x.pass && !h.easy(int(x.part), x.s) {
+				cs.drop(0)
+				return out
+			}
+		}
+		for j := k; j < n; j++ {
+			x := &cs.queue[j]
+			if x.gone {
+				continue
+			}
+			r := Release{Part: int(x.part), Tag: x.tag, S: x.s, Out: Outcome{V: x.s.V, ST: x.s.ST}}
+			switch first := cs.find(r.Part, t); {
+			case x.pass:
+				r.Out = h.parts[r.Part].told(x.s, r.Out)
+			case first != x:
+				r.Out.V, r.Out.ST = cs.at(r.Part, x.s)
+			default:
+				*x = h.letGo(r.Part, x.s)
+				r.Out.V, r.Out.ST = x.out, h.start(x.s.ST)
+			}
+			x.gone = true
+			out = append(out, r)
+		}
+	}
+	cs.drop(0)
+	return out
+}
+
+// nothing: all that is remembered beside the parts themselves is what any healthy histogram has.
+func (cs *histCase) nothing(h *Histogram) bool {
+	if b := &cs.history; cs.watch || cs.folded || cs.words.any() || len(cs.debts) > 0 || cs.fold.age == 1 ||
+		b.resets != 0 || b.losses != 0 || b.returns != 0 || b.seen != 0 {
+		return false
+	}
+	for i := range cs.parts {
+		hp, p := &cs.parts[i], &h.parts[i]
+		if hp.off != 0 || len(hp.epochs) > 0 || hp.out != p.c.Raw || p.flags&partAnew != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// judge decides about timestamp t and lets its group out. f is its frame if nothing about it is
+// suspicious: then it is only held down to what had gone out; nil if it is still to be looked at.
+func (h *Histogram) judge(p Policy, t int64, f *frame, group []queued, out []Release) []Release {
 	told := h.heed(p, t)
-	e := &histJudge{h: h, cs: h.cs, f: h.frame(t), whole: whole[[]histOwed]{book: &h.cs.book, p: p, takenOver: t == h.turn}}
+	calm := f != nil && h.calmFrame(f)
+	if f == nil {
+		f = h.frame(t)
+	}
+	e := &histJudge{h: h, cs: h.cs, f: f, whole: whole[[]histOwed]{book: &h.cs.book, p: p, takenOver: t == h.turn}}
 	e.body = e
-	e.run()
+	e.noteOffsets()
+	if !calm {
+		e.run()
+	}
 	e.commit()
 	at := len(out)
 	for k := range group {
 		x := &group[k]
-		r := Release{Part: int(x.part), Tag: x.tag, S: x.s, Out: Outcome{V: x.s.V, ST: x.s.ST}}
-		switch {
+		r := Release{Part: int(x.part), Tag: x.tag, S: x.s, Out: Outcome{V: x.s.V, ST: x.s.ST}, Gone: x.gone}
+		switch s := &e.f.seats[x.part]; {
 		case x.pass:
-			r.Out = h.pass(&h.parts[x.part], x.s, r.Out)
-		case e.f.seats[x.part].gone || !e.f.seats[x.part].has:
+			out = h.skipped(group[k:k+1], out)
+			continue
+		case x.gone:
+		case s.gone || !s.has:
 			r.Out = h.again(r.Part, x.s, r.Out) // the same sample had gone out before
 		default:
 			r.Out.V, r.Out.ST = h.cs.parts[x.part].out, h.start(x.s.ST)
@@ -96,33 +214,49 @@ func (h *Histogram) judge(p Policy, t int64, group []histHeld, out []Release) []
 		}
 		out = append(out, r)
 	}
-	for k := at; k < len(out) && len(told) > 0; k++ {
-		if r := &out[k]; !group[k-at].pass && !r.Out.Drop {
-			r.Out.Corrections, told = told, nil
+	e.attribute(told, out[at:])
+	// What has gone out comes back only where it carries what was found.
+	kept := out[:at]
+	for _, r := range out[at:] {
+		if !r.Gone || len(r.Out.Corrections) > 0 {
+			kept = append(kept, r)
 		}
 	}
-	if len(e.log) > 0 {
-		i := e.telling()
-		for k := at; k < len(out); k++ {
-			if r := &out[k]; r.Part == i && !group[k-at].pass && !r.Out.Drop {
-				r.Out.Corrections = append(r.Out.Corrections, e.corrections(i)...)
-				break
+	return kept
+}
+
+// attribute gives what was told and what was found to the samples that are most telling.
+func (e *histJudge) attribute(told []Correction, out []Release) {
+	countable := func(r *Release) bool { return !r.Out.Drop && e.h.countable(&e.h.parts[r.Part], r.S.V) }
+	for _, gone := range []bool{false, true} {
+		for k := range out {
+			if r := &out[k]; len(told) > 0 && r.Gone == gone && countable(r) {
+				r.Out.Corrections, told = told, nil
 			}
 		}
 	}
-	return out
+	if len(e.log) == 0 {
+		return
+	}
+	i := e.telling()
+	for k := range out {
+		if r := &out[k]; r.Part == i && countable(r) {
+			r.Out.Corrections = append(r.Out.Corrections, e.corrections(i)...)
+			return
+		}
+	}
 }
 
-// telling is the part that the verdict is attributed to; it was held.
+// telling is the part that the verdict is attributed to: one that was held, if any was.
 func (e *histJudge) telling() int {
-	f, best, most := e.f, -1, 0.0
+	f, best, most, alone := e.f, -1, 0.0, slices.ContainsFunc(e.f.seats, func(s seat) bool { return s.has && !s.gone })
 	total := f.total()
 	if total >= 0 && f.seats[total].held.T == f.t && f.seats[total].cur < f.seats[total].prev {
 		return total
 	}
 	for i := range f.seats {
 		s := &f.seats[i]
-		if !s.has || s.gone {
+		if !s.has || s.gone && alone {
 			continue
 		}
 		if fall := s.prev - s.cur; best < 0 || fall > most || i == total && most <= 0 {

@@ -24,11 +24,14 @@ type frame struct {
 type seat struct {
 	has   bool // it came for this timestamp
 	gone  bool // and had gone out before the judgement
+	past  bool // and the part has moved on to it already
+	anew  bool // it had gone out as the first of a part that was to begin at 0
 	fresh bool // and was never seen before
 	cur   float64
 	prev  float64
 	prevT int64
 	due   float64 // what was due for prev
+	out   float64 // what went out, if it has gone
 	st    int64
 	held  Sample
 }
@@ -37,10 +40,10 @@ type seat struct {
 func (h *Histogram) frame(t int64) *frame {
 	cs := h.cs
 	f := &frame{t: t, prevT: math.MinInt64, seats: make([]seat, len(h.parts)), count: -1, sum: -1}
-	for k := 0; k < len(cs.held) && cs.held[k].s.T == t; k++ {
-		x := &cs.held[k]
+	for k := 0; k < len(cs.queue) && cs.queue[k].s.T == t; k++ {
+		x := &cs.queue[k]
 		if p := &h.parts[x.part]; !x.pass && !f.seats[x.part].has && !(p.c.Seen() && p.c.T >= t) {
-			f.seats[x.part] = seat{has: true, cur: x.s.V, st: x.s.ST, held: x.s}
+			f.seats[x.part] = seat{has: true, gone: x.gone, anew: x.anew, out: x.out, cur: x.s.V, st: x.s.ST, held: x.s}
 		}
 	}
 	for i := range f.seats {
@@ -51,7 +54,7 @@ func (h *Histogram) frame(t int64) *frame {
 			s.prev, s.prevT, s.fresh = p.c.Raw, p.c.T, !p.c.Seen()
 		case p.c.T >= t:
 			if cur, prev, prevT, ok := p.at(t); ok {
-				*s = seat{has: true, gone: true, cur: cur, prev: prev, prevT: prevT, st: p.c.ST, fresh: prevT == t}
+				*s = seat{has: true, gone: true, past: true, cur: cur, prev: prev, prevT: prevT, st: p.c.ST, fresh: prevT == t}
 			}
 		}
 		if s.has && !s.fresh {
@@ -65,6 +68,42 @@ func (h *Histogram) frame(t int64) *frame {
 	h.chain(f)
 	f.compare()
 	return f
+}
+
+// calmFrame reports whether nothing about a timestamp is suspicious: no part
+// fell, no start timestamp moved, and the parts keep their places in value and in growth.
+func (h *Histogram) calmFrame(f *frame) bool {
+	for i := range f.seats {
+		s, p := &f.seats[i], &h.parts[i]
+		switch {
+		case !s.has:
+		case s.fresh:
+			if h.moved(s.held) {
+				return false
+			}
+		case s.st != p.c.ST, s.cur < s.prev && !(p.role == RoleSum && h.negative()):
+			return false
+		}
+	}
+	var below *seat
+	keeps := func(at uint16) bool {
+		s := &f.seats[at-1]
+		if !s.has {
+			return true
+		}
+		q := below
+		below = s
+		if q == nil {
+			return true
+		}
+		return q.cur <= s.cur && (q.fresh || s.fresh || q.prevT != s.prevT || (q.cur-q.prev)-(s.cur-s.prev) <= roundingShare*max(q.cur, s.cur))
+	}
+	for at := h.first; at != 0; at = h.parts[at-1].upper {
+		if !keeps(at) {
+			return false
+		}
+	}
+	return h.count == 0 || keeps(h.count)
 }
 
 // chain puts the buckets of the frame in order. Without +Inf the _count stands
@@ -180,17 +219,17 @@ func (f *frame) apply(c change) (off, due []float64, held bool) {
 	return off, due, held
 }
 
-// hold gives what goes out now for each place of the chain: what is due, held
-// down where a sibling had gone out with less (gone, NaN where none has), so that the growth now, and the
-// growth that is still to come with the next timestamp, are both in order along le.
-func (f *frame) hold(due, gone []float64) []float64 {
+// hold gives what goes out now for each place of the chain: what is due, held down where a
+// sibling had gone out with less (gone, NaN where none has). was is what went out before. The growth
+// now, and the growth that is still to come with the next timestamp, are both in order along le.
+func (f *frame) hold(due, gone, was []float64) []float64 {
 	outs := make([]float64, len(due))
 	limit := math.Inf(1)
 	for k := len(due) - 1; k >= 0; k-- {
 		if gone[k] == gone[k] {
-			limit = min(limit, gone[k]-f.tgt[k])
+			limit = min(limit, gone[k]-was[k])
 		}
-		outs[k] = min(due[k], f.tgt[k]+limit)
+		outs[k] = min(due[k], was[k]+limit)
 	}
 	owed := 0.0
 	for k := range outs {
@@ -198,7 +237,7 @@ func (f *frame) hold(due, gone []float64) []float64 {
 			outs[k] = gone[k]
 			owed = max(owed, due[k]-gone[k])
 		} else if owed > 0 {
-			outs[k] = max(min(outs[k], due[k]-owed), f.tgt[k])
+			outs[k] = max(min(outs[k], due[k]-owed), was[k])
 		}
 		if k > 0 && gone[k] != gone[k] {
 			outs[k] = max(outs[k], outs[k-1])

@@ -26,13 +26,11 @@ type histOwed struct {
 }
 
 func (e *histJudge) run() {
-	e.noteOffsets()
 	if e.f.total() < 0 {
 		return
 	}
 	total := &e.h.parts[e.f.total()]
 	e.s, e.c, e.fell = e.totalStep(), &total.c, e.f.fell
-	e.ahead, e.older, e.olderMS = e.f.seats[e.f.total()].gone, total.older, total.olderMS
 	if e.cs.history.seen < math.MaxUint32 {
 		e.cs.history.seen++
 	}
@@ -65,7 +63,7 @@ func (e *histJudge) totalStep() step {
 	s := step{prev: f.prev[last], raw: f.cur[last], prevT: seat.prevT, t: f.t, prevST: p.c.ST, st: seat.st, pace: p.c.pace(), peak: float64(p.c.peak)}
 	s.dt = elapsed(s.prevT, s.t)
 	away := p.c.flags&flagAway != 0
-	if seat.gone {
+	if seat.past {
 		away = p.flags&partAway != 0
 	}
 	s.gap = away || p.c.n > 1 && s.dt > gapFactor*s.pace.interval

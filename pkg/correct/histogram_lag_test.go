@@ -95,3 +95,48 @@ func TestCopiesOfALaggingPartHaveTheSameBits(t *testing.T) {
 		}
 	})
 }
+
+// Rule (DESIGN.md, invariant 5): any interleaving of connections that keeps each part's own
+// order gives the totals of joined delivery, however far apart the parts come
+// within the time to wait, whatever befalls the histogram, and saved and read back at
+// any place. Its parts are known: it has come whole once.
+func TestTotalsDoNotDependOnHowFarApartPartsCome(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := allFaults
+		f.starts = rapid.Bool().Draw(t, "starts")
+		p := correct.Policy{
+			Losses: rapid.SampledFrom([]correct.Losses{correct.Auto, correct.Restore, correct.Hold}).Draw(t, "losses"),
+			Impute: rapid.Bool().Draw(t, "impute"),
+		}
+		frames := drawFrames(t, f)
+		all, known, order := closing(frames), 0, []piece(nil)
+		for whole := false; !whole && known < len(frames); known++ {
+			whole = len(frames[known]) == len(bounds)+2 && !math.IsNaN(frames[known][0].s.V)
+			order = append(order, frames[known]...)
+		}
+		if known < len(frames) {
+			order = append(order, lagging(t, frames[known:], rapid.IntRange(1, 20).Draw(t, "lag"))...)
+		}
+		for _, f := range all[len(frames):] {
+			order = append(order, f...)
+		}
+		pl, together := newPlayer(p), playTogether(all, p)
+		for _, x := range order {
+			pl.send(x)
+			if rapid.IntRange(0, 9).Draw(t, "save") == 0 {
+				h, err := correct.DecodeHistogram(pl.h.Append(nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				pl.h = *h
+			}
+		}
+		pl.settle(true)
+		for _, x := range all[len(all)-1] {
+			k := pieceKey{x.role, x.le, x.s.T}
+			if a, b := pl.out[k], together.out[k]; math.Abs(a-b) > 1e-9*math.Abs(b) {
+				t.Fatalf("%v: apart %v, together %v", k, a, b)
+			}
+		}
+	})
+}

@@ -3,22 +3,36 @@ package correct
 // newcomer takes a part's first sample. A part that appears beside others with
 // another start timestamp is a sign that they have moved, too.
 func (h *Histogram) newcomer(i int, s Sample) (v float64, ok bool) {
-	if s.ST != 0 {
-		for j := range h.parts {
-			if q := &h.parts[j].c; q.Seen() && q.ST != 0 && q.ST < s.ST && q.T < s.T {
-				return 0, false
-			}
-		}
+	if h.moved(s) {
+		return 0, false
 	}
 	p := &h.parts[i]
 	p.begin(s)
 	h.came(i, s.T)
+	for j := range h.parts {
+		if q := &h.parts[j].c; q.Seen() && q.lastMS != 0 && q.T-int64(q.lastMS) > s.T {
+			p.flags |= partAbsent // its siblings are too far ahead to be judged beside it
+		}
+	}
 	if h.cs == nil {
 		return s.V, true
 	}
 	v = h.place(i, s)
 	h.went(i, s, false)
 	return v, true
+}
+
+// moved: s, the first of its part, has a later start timestamp than others had before.
+func (h *Histogram) moved(s Sample) bool {
+	if s.ST == 0 {
+		return false
+	}
+	for j := range h.parts {
+		if q := &h.parts[j].c; q.Seen() && q.ST != 0 && q.ST < s.ST && q.T < s.T {
+			return true
+		}
+	}
+	return false
 }
 
 // place is where a new part begins: with the offset of its lower neighbour,
@@ -42,15 +56,15 @@ func (h *Histogram) place(i int, s Sample) float64 {
 		if q := &h.parts[at-1]; q.c.Seen() {
 			hp.off = cs.parts[at-1].off
 			v += hp.off
-			if q.c.T == s.T {
-				v = max(v, cs.parts[at-1].out)
+			if out, ok := h.sent(int(at)-1, s.T); ok {
+				v = max(v, out)
 			}
 			break
 		}
 	}
 	for at := p.upper; at != 0; at = h.parts[at-1].upper {
-		if q := &h.parts[at-1]; q.c.Seen() && q.c.T >= s.T {
-			v = max(min(v, cs.parts[at-1].out), s.V+min(hp.off, 0))
+		if out, ok := h.sent(int(at)-1, s.T); ok {
+			v = max(min(v, out), s.V+min(hp.off, 0))
 			break
 		}
 	}
@@ -108,17 +122,21 @@ func (h *Histogram) between(i int, t int64, v float64) float64 {
 	p := &h.parts[i]
 	if p.role != RoleBucket {
 		if p.role == RoleCount && h.inf != 0 {
-			if q := &h.parts[h.inf-1]; q.c.T == t && q.c.Raw == p.c.Raw {
-				return h.cs.parts[h.inf-1].out
+			if out, ok := h.sent(int(h.inf)-1, t); ok && h.parts[h.inf-1].c.T == t && h.parts[h.inf-1].c.Raw == p.c.Raw {
+				return out
 			}
 		}
 		return v
 	}
-	if p.upper != 0 && h.parts[p.upper-1].c.T == t {
-		v = min(v, h.cs.parts[p.upper-1].out)
+	if p.upper != 0 {
+		if out, ok := h.sent(int(p.upper)-1, t); ok {
+			v = min(v, out)
+		}
 	}
-	if p.lower != 0 && h.parts[p.lower-1].c.T == t {
-		v = max(v, h.cs.parts[p.lower-1].out)
+	if p.lower != 0 {
+		if out, ok := h.sent(int(p.lower)-1, t); ok {
+			v = max(v, out)
+		}
 	}
 	return v
 }

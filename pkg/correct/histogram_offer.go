@@ -1,10 +1,6 @@
 package correct
 
-import (
-	"math"
-	"slices"
-	"sort"
-)
+import "math"
 
 // noTime is later than every timestamp.
 const noTime = math.MaxInt64
@@ -14,10 +10,11 @@ type histCase struct {
 	book[[]histOwed]
 	parts   []histPart // beside Histogram.parts
 	words   words      // what was heard from outside
-	held    []histHeld // by timestamp, then as they came
-	suspect int64      // oldest suspicious timestamp, noTime if none
-	judged  int64      // latest timestamp that was judged
+	queue   []queued   // by timestamp, then as they came
+	suspect int64      // oldest timestamp of which anything is held, noTime if none
+	judged  int64      // latest timestamp whose turn came: what comes for it now is late
 	acted   int64      // latest timestamp at which a verdict changed or held something
+	owed    int64      // up to here parts had gone out without what was decided before
 	watch   bool       // every timestamp is judged whole
 	folded  bool       // start timestamps go out as those of the folded series
 	holds   uint8      // timestamps in a row at which a density was held
@@ -29,31 +26,30 @@ type histPart struct {
 	tgt   float64 // what is due for the last judged timestamp; out may have been held down below it
 	out   float64 // what went out last
 	first int64   // earliest timestamp held, noTime if none
+	reach int64   // latest timestamp queued, the least of all if none
 
 	epochs []histEpoch // oldest first; the last one is in force
 }
 
-// histHeld is a sample that waits. pass: it goes out untouched, it only keeps its place.
-type histHeld struct {
-	part uint16
-	pass bool
-	tag  uint64
-	s    Sample
+func newHistPart(out float64) histPart {
+	return histPart{out: out, tgt: math.Inf(-1), first: noTime, reach: math.MinInt64}
 }
 
-// Release is a held sample that goes out.
+// Release is a held sample that goes out. If it has gone out before, only its
+// corrections are new.
 type Release struct {
 	Part int
 	Tag  uint64
 	S    Sample
 	Out  Outcome
+	Gone bool
 }
 
 func (h *Histogram) newCase() *histCase {
-	cs := &histCase{suspect: noTime, judged: math.MinInt64, acted: math.MinInt64, parts: make([]histPart, len(h.parts))}
+	cs := &histCase{suspect: noTime, judged: math.MinInt64, acted: math.MinInt64, owed: math.MinInt64, parts: make([]histPart, len(h.parts))}
 	for i := range cs.parts {
 		p := &h.parts[i]
-		cs.parts[i] = histPart{out: p.c.Raw, tgt: math.Inf(-1), first: noTime}
+		cs.parts[i] = newHistPart(p.c.Raw)
 		if p.c.Seen() && cs.history.startST == 0 {
 			cs.history.startST = p.c.ST
 		}
@@ -67,38 +63,82 @@ func (h *Histogram) newCase() *histCase {
 func (h *Histogram) Offer(i int, p Policy, s Sample, tag uint64) (out Outcome, held bool) {
 	out = Outcome{V: s.V, ST: s.ST}
 	pt := &h.parts[i]
-	switch {
-	case !h.countable(pt, s.V):
-		if h.cs != nil && h.cs.parts[i].first != noTime {
-			h.hold(i, s, tag, true)
-			return out, true
+	if !h.countable(pt, s.V) {
+		return h.odd(i, s, tag, out)
+	}
+	if cs := h.cs; cs != nil && len(cs.queue) > 0 {
+		if x := cs.find(i, s.T); x != nil {
+			return h.repeated(i, x, s, tag, out)
 		}
-		return h.pass(pt, s, out), false
-	case pt.c.Seen() && s.T <= pt.c.T:
+	}
+	if pt.c.Seen() && s.T <= pt.c.T {
 		return h.again(i, s, out), false
 	}
-	if cs := h.cs; cs != nil {
-		if first := cs.find(i, s.T); first != nil && first.s.V != s.V {
-			return pt.duplicate(s, first.s.V, out), false
+	switch cs := h.cs; {
+	case cs == nil || len(cs.queue) == 0 && s.T > cs.judged && !cs.keeps(s.T):
+		if out, ok := h.direct(i, s, out); ok {
+			return out, false
 		}
-		switch {
-		case s.T <= cs.judged && s.T < cs.suspect:
+		if h.gather(h.since(s.T)); s.T <= h.cs.judged {
 			return h.late(i, s, out), false
-		case cs.whole(s.T) || s.T >= cs.suspect:
-			h.hold(i, s, tag, false)
-			return out, true
+		}
+	case s.T <= cs.judged:
+		return h.late(i, s, out), false
+	case len(cs.queue) == 0:
+		h.gather(h.since(s.T))
+	default:
+		if x := cs.ahead(i); x != nil && s.T < x.s.T {
+			out.V, out.ST = cs.at(i, s) // older than what went out last
+			return out, false
 		}
 	}
-	anew := pt.flags&partAnew != 0
-	if v, ok := h.calm(i, s); ok {
-		out.V, out.ST = v, h.start(s.ST)
-		if anew && v != s.V {
-			out.Corrections = fromZero(s)
-			out.Corrections[0].Out = v
+	return h.enqueue(i, s, tag, out)
+}
+
+// since is from when on what came is to be judged beside a sample at time t:
+// after the last timestamp for which all living parts have come.
+func (h *Histogram) since(t int64) int64 {
+	if t <= h.newest {
+		return t
+	}
+	low := t - 1
+	for i := range h.parts {
+		if p := &h.parts[i]; p.c.Seen() && p.flags&partAbsent == 0 {
+			low = min(low, p.c.T)
 		}
+	}
+	return low + 1
+}
+
+// direct takes an ordinary sample of a histogram that has no queue.
+func (h *Histogram) direct(i int, s Sample, out Outcome) (Outcome, bool) {
+	p := &h.parts[i]
+	anew := p.flags&partAnew != 0
+	if h.leaves(p, s.T) {
 		return out, false
 	}
-	h.hold(i, s, tag, false)
+	v, ok := h.calm(i, s)
+	if !ok {
+		return out, false
+	}
+	out.V, out.ST = v, h.start(s.ST)
+	if anew && v != s.V {
+		out.Corrections = fromZero(s)
+		out.Corrections[0].Out = v
+	}
+	return out, true
+}
+
+// repeated answers a sample of a timestamp that is queued.
+func (h *Histogram) repeated(i int, first *queued, s Sample, tag uint64, out Outcome) (Outcome, bool) {
+	switch {
+	case first.s.V != s.V:
+		return h.parts[i].duplicate(s, first.s.V, out), false
+	case first.gone:
+		out.V, out.ST = h.cs.at(i, s)
+		return out, false
+	}
+	h.cs.insert(queued{part: uint16(i), tag: tag, s: s})
 	return out, true
 }
 
@@ -107,21 +147,48 @@ func (h *Histogram) countable(p *part, v float64) bool {
 	return v >= 0 && v <= math.MaxFloat64 || p.role == RoleSum && v >= -math.MaxFloat64 && v < 0
 }
 
+// odd takes a value that no part has: it passes, in its place among its part's samples.
+func (h *Histogram) odd(i int, s Sample, tag uint64, out Outcome) (Outcome, bool) {
+	p, cs := &h.parts[i], h.cs
+	if cs == nil || len(cs.queue) == 0 {
+		return h.pass(p, s, out), false
+	}
+	x := queued{part: uint16(i), pass: true, tag: tag, s: s}
+	if cs.parts[i].first != noTime {
+		cs.insert(x)
+		return out, true
+	}
+	if s.T <= max(cs.judged, h.last(i)) {
+		return h.pass(p, s, out), false
+	}
+	x.gone = true
+	cs.insert(x)
+	return p.told(s, out), false
+}
+
 // pass lets a value through that no part has. The state stays.
 func (h *Histogram) pass(p *part, s Sample, out Outcome) Outcome {
-	if math.Float64bits(s.V) == staleBits || p.role == RoleSum {
-		// The sum of infinite observations is NaN or infinite, and right.
-		if math.Float64bits(s.V) == staleBits && p.c.Seen() && s.T > p.c.T {
-			p.c.flags |= flagAway
-		} else if p.c.Seen() && s.T > p.c.T {
-			p.c.flags |= flagOdd
-		}
-		return out
+	p.skip(s)
+	return p.told(s, out)
+}
+
+// skip notes that a value came that no part has.
+func (p *part) skip(s Sample) {
+	if !p.c.Seen() || s.T <= p.c.T {
+		return
 	}
-	if p.c.Seen() && s.T > p.c.T {
+	if math.Float64bits(s.V) == staleBits {
+		p.c.flags |= flagAway
+	} else {
 		p.c.flags |= flagOdd
 	}
-	out.Corrections = []Correction{{Kind: KindInvalid, T: s.T, PrevT: p.c.T, Prev: p.c.Raw, Raw: s.V, Out: s.V}}
+}
+
+// told says so. The sum of infinite observations is NaN or infinite, and right.
+func (p *part) told(s Sample, out Outcome) Outcome {
+	if math.Float64bits(s.V) != staleBits && p.role != RoleSum {
+		out.Corrections = []Correction{{Kind: KindInvalid, T: s.T, PrevT: p.c.T, Prev: p.c.Raw, Raw: s.V, Out: s.V}}
+	}
 	return out
 }
 
@@ -149,17 +216,22 @@ func (h *Histogram) calm(i int, s Sample) (v float64, ok bool) {
 	if h.cs == nil {
 		return s.V, true
 	}
-	hp := &h.cs.parts[i]
-	v = s.V
+	v = h.onward(i, s)
+	h.cs.parts[i].out = v
+	h.went(i, s, false)
+	return v, true
+}
+
+// onward is what goes out for an ordinary next sample of a part.
+func (h *Histogram) onward(i int, s Sample) float64 {
+	hp, v := &h.cs.parts[i], s.V
 	if hp.off != 0 {
 		v += hp.off
 	}
-	if v < hp.out && !(p.role == RoleSum && h.negative()) {
+	if v < hp.out && !(h.parts[i].role == RoleSum && h.negative()) {
 		v = hp.out
 	}
-	hp.out = v
-	h.went(i, s, false)
-	return v, true
+	return v
 }
 
 func (h *Histogram) start(st int64) int64 {
@@ -169,73 +241,38 @@ func (h *Histogram) start(st int64) int64 {
 	return st
 }
 
-// hold keeps a sample until its timestamp is judged.
-func (h *Histogram) hold(i int, s Sample, tag uint64, pass bool) {
-	cs := h.cs
-	if cs == nil {
-		cs = h.newCase()
-	}
-	x := histHeld{part: uint16(i), pass: pass, tag: tag, s: s}
-	at := sort.Search(len(cs.held), func(k int) bool { return cs.held[k].s.T > s.T })
-	cs.held = slices.Insert(cs.held, at, x)
-	if !pass {
-		cs.parts[i].first = min(cs.parts[i].first, s.T)
-		cs.suspect = min(cs.suspect, s.T)
-	}
-}
-
 // whole: timestamp t is to be judged with all its parts.
 func (cs *histCase) whole(t int64) bool { return cs.watch || cs.words.before(t) }
 
-// find is the first held sample of a part at a timestamp.
-func (cs *histCase) find(i int, t int64) *histHeld {
-	if cs.parts[i].first > t {
-		return nil
-	}
-	for k := range cs.held {
-		if x := &cs.held[k]; x.s.T == t && int(x.part) == i && !x.pass {
-			return x
-		}
-	}
-	return nil
-}
+// keeps: what comes for timestamp t waits for its turn.
+func (cs *histCase) keeps(t int64) bool { return cs.whole(t) || t <= cs.owed }
 
-// Waiting reports whether samples are held.
-func (h *Histogram) Waiting() bool { return h.cs != nil && len(h.cs.held) > 0 }
+// Waiting reports whether samples are held, or have run ahead of their siblings.
+func (h *Histogram) Waiting() bool { return h.cs != nil && len(h.cs.queue) > 0 }
 
 // Complete reports whether all parts that are still alive have come for the
-// oldest timestamp held. Alive is who came at one of the last two timestamps before it.
+// oldest timestamp in the queue, or it has grown too long.
 func (h *Histogram) Complete() bool {
 	if !h.Waiting() {
 		return false
 	}
-	t := h.cs.held[0].s.T
-	if !h.cs.judgeable(t) {
+	cs := h.cs
+	if len(cs.queue) > maxAhead*len(h.parts) || !cs.judgeable() {
 		return true
 	}
-	newest, alive := int64(math.MinInt64), int64(math.MinInt64)
+	t := cs.queue[0].s.T
 	for i := range h.parts {
-		if _, at, ok := h.parts[i].before(t); ok && at > newest {
-			newest = at
-			if _, before, ok := h.parts[i].before(at); ok {
-				alive = before
-			} else {
-				alive = at
-			}
-		}
-	}
-	for i := range h.parts {
-		if p := &h.parts[i]; p.c.Seen() && p.c.T < t && p.c.T >= alive && h.cs.parts[i].first != t {
+		if last := h.last(i); last < t && last != math.MinInt64 && h.parts[i].flags&partAbsent == 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// judgeable: of what is held for the oldest timestamp t, some is to be judged.
-func (cs *histCase) judgeable(t int64) bool {
-	for k := 0; k < len(cs.held) && cs.held[k].s.T == t; k++ {
-		if !cs.held[k].pass {
+// judgeable: of what is queued for the oldest timestamp, some is to be judged.
+func (cs *histCase) judgeable() bool {
+	for k := 0; k < len(cs.queue) && cs.queue[k].s.T == cs.queue[0].s.T; k++ {
+		if !cs.queue[k].pass {
 			return true
 		}
 	}
@@ -247,32 +284,34 @@ func (h *Histogram) Retag(fn func(part int, tag uint64) uint64) {
 	if h.cs == nil {
 		return
 	}
-	for k := range h.cs.held {
-		x := &h.cs.held[k]
-		x.tag = fn(int(x.part), x.tag)
+	for k := range h.cs.queue {
+		if x := &h.cs.queue[k]; !x.gone {
+			x.tag = fn(int(x.part), x.tag)
+		}
 	}
 }
 
 // Recall takes back a sample that was answered at once, and reports whether it
 // was: then it is held, and comes out of Decide. It is for a caller that finds
-// a histogram suspicious while earlier parts of the same timestamp have not
-// left its hands yet. Only the last sample of a part can be recalled, and only
+// a histogram suspicious while earlier samples of its parts have not left its
+// hands yet. Only the last sample of a part can be recalled, then the one before, and only
 // if the histogram waits for its timestamp.
 func (h *Histogram) Recall(i int, s Sample, tag uint64) bool {
-	cs, p := h.cs, &h.parts[i]
-	if cs == nil || s.T < cs.suspect || p.c.T != s.T || p.c.Raw != s.V || p.flags&partPending == 0 || s.T <= cs.judged {
+	cs := h.cs
+	if cs == nil || s.T < cs.suspect {
 		return false
 	}
-	hp := &cs.parts[i]
-	p.c.T -= int64(p.c.lastMS)
-	p.c.Raw, p.c.before, p.c.lastMS = p.c.before, p.older, p.olderMS
-	p.older, p.olderMS = p.c.before, 0
-	p.flags &^= partPending
-	if p.flags&partAway != 0 {
-		p.c.flags |= flagAway
+	x := cs.ahead(i)
+	if x == nil || x.s != s {
+		return false
 	}
+	was, seen := h.before(i, s.T)
+	if !seen {
+		return false // where it was placed cannot be taken back
+	}
+	x.gone, x.tag, x.out = false, tag, 0
+	cs.note(x)
 	cs.recalled(i, s.T)
-	hp.out, _ = cs.at(i, Sample{T: p.c.T, V: p.c.Raw})
-	h.hold(i, s, tag, false)
+	cs.parts[i].out, _ = cs.at(i, was)
 	return true
 }

@@ -1,5 +1,7 @@
 package correct
 
+import "math"
+
 // outgrows reports whether q, a lower bucket (sign 1), is more than s of p, or
 // grew more; for an upper one (sign -1) whether it is or grew less.
 func (q *part) outgrows(p *part, s Sample, sign float64) bool {
@@ -29,29 +31,17 @@ func (p *part) at(t int64) (cur, prev float64, prevT int64, ok bool) {
 	return 0, 0, t, false
 }
 
-// before is the last sample before time t that is remembered.
-func (p *part) before(t int64) (v float64, at int64, ok bool) {
-	t1 := p.c.T - int64(p.c.lastMS)
-	t2 := t1 - int64(p.olderMS)
-	switch {
-	case p.c.flags&flagSeen == 0:
-		return 0, 0, false
-	case p.c.T < t:
-		return p.c.Raw, p.c.T, true
-	case t1 < t:
-		return p.c.before, t1, true
-	}
-	return p.older, t2, t2 < t
-}
-
 // advance takes s in. What the step before was like is learned only now, when
 // no sibling can give it away any more: so what is learned does not depend on
 // the order in which the parts come.
 func (p *part) advance(s Sample) {
 	p.learnPending()
-	p.flags &^= partAway
+	p.flags &^= partAway | partZeroed | partUnreal
 	if p.c.flags&flagAway != 0 {
 		p.flags |= partAway
+	}
+	if p.flags&partVirtual != 0 {
+		p.flags |= partUnreal
 	}
 	p.older, p.olderMS = p.c.before, p.c.lastMS
 	p.c.move(s.T, s.V)
@@ -84,4 +74,27 @@ func (p *part) learn(x, dt float64) {
 func (p *part) begin(s Sample) {
 	p.c = Counter{T: s.T, Raw: s.V, ST: s.ST, before: s.V, flags: flagSeen}
 	p.older, p.olderMS, p.flags = s.V, 0, p.flags&partAnew
+}
+
+// rewind takes the last sample back, if nothing was learned from it yet, and
+// reports whether it did. A second one cannot be taken back.
+func (p *part) rewind() bool {
+	switch {
+	case p.flags&partPending == 0 && p.c.lastMS == 0: // it was its first
+		p.c, p.older, p.olderMS, p.flags = Counter{}, 0, 0, p.flags&partAnew
+		return true
+	case p.flags&partPending == 0 || p.c.lastMS == math.MaxUint32:
+		return false
+	}
+	p.c.T -= int64(p.c.lastMS)
+	p.c.Raw, p.c.before, p.c.lastMS = p.c.before, p.older, p.olderMS
+	p.older, p.olderMS = p.c.before, 0
+	if p.flags&partAway != 0 {
+		p.c.flags |= flagAway
+	}
+	if p.flags&partUnreal != 0 {
+		p.flags |= partVirtual
+	}
+	p.flags &^= partPending | partAway | partUnreal
+	return true
 }

@@ -10,19 +10,20 @@ import (
 
 // The state record of a histogram, little endian:
 //
-//	version 4, 1 if there is a histCase; count of parts (uint16) and them:
+//	version 5, 1 if there is a histCase; count of parts (uint16) and them:
 //	  role, flags, le, older (float64), olderMS (uint32), Raw, before (float64), and the
 //	  record of the Counter without these two, with its length (uint16) in front
 //	histCase: counts of what it did before (resets, losses, returns float32, seen uint32, startST, and the last full reset's t int64),
-//	  judged, acted, flags (watch, folded, fold, word), holds, the words; per part off, tgt, out,
-//	  and its epochs (at, out, off, flags); debts, the fold, samples held
+//	  judged, acted, owed, flags (watch, folded, fold, word), holds, the words; per part off, tgt, out,
+//	  and its epochs (at, out, off, flags); debts, the fold, the queue: per sample its part, flags (pass,
+//	  gone, anew), tag, T, V, ST, and, if it has gone, what went out
 //
-// Links along le and what follows from the samples held are built again.
-const histVersion = 4
+// Links along le and what follows from the queue are built again.
+const histVersion = 5
 
 const (
-	// maxHeld bounds what a record may say is held.
-	maxHeld = 1 << 20
+	// maxQueue bounds what a record may say is queued.
+	maxQueue = 1 << 20
 	// histPartBytes is the least that a part takes, so that no length makes a reader allocate more than it was given.
 	histPartBytes = 2 + 3*8 + 4 + 8 + 2 + counterBytes
 )
@@ -64,6 +65,7 @@ func (w *writer) histCase(cs *histCase) {
 	w.int(cs.history.fold.t)
 	w.int(cs.judged)
 	w.int(cs.acted)
+	w.int(cs.owed)
 	w.flags(cs.watch, cs.folded, cs.fold.age == 1, cs.words.any())
 	*w = append(*w, cs.holds)
 	w.words(cs.words)
@@ -86,14 +88,17 @@ func (w *writer) histCase(cs *histCase) {
 	if cs.fold.age == 1 {
 		w.histDebt(&cs.fold)
 	}
-	w.uint32(uint32(len(cs.held)))
-	for _, x := range cs.held {
+	w.uint32(uint32(len(cs.queue)))
+	for _, x := range cs.queue {
 		w.uint16(int(x.part))
-		w.flags(x.pass)
+		w.flags(x.pass, x.gone, x.anew)
 		w.int(int64(x.tag))
 		w.int(x.s.T)
 		w.float(x.s.V)
 		w.int(x.s.ST)
+		if x.gone {
+			w.float(x.out)
+		}
 	}
 }
 
@@ -176,6 +181,7 @@ func (r *reader) part(h *Histogram) error {
 	p.c.Raw, p.c.before = raw, before
 	if p.c.Seen() {
 		h.came(i, p.c.T)
+		p.flags = flags
 	}
 	return nil
 }
@@ -188,7 +194,7 @@ func (r *reader) histCase(h *Histogram) error {
 			return fmt.Errorf("state record has a count of %v", x)
 		}
 	}
-	cs.judged, cs.acted = r.int(), r.int()
+	cs.judged, cs.acted, cs.owed = r.int(), r.int(), r.int()
 	flags := r.byte()
 	cs.watch, cs.folded = flags&1 != 0, flags&2 != 0
 	cs.holds = r.byte()
@@ -196,7 +202,7 @@ func (r *reader) histCase(h *Histogram) error {
 		cs.words = r.words()
 	}
 	for i := range cs.parts {
-		cs.parts[i] = histPart{off: r.float(), tgt: r.float(), out: r.float(), first: noTime}
+		cs.parts[i] = histPart{off: r.float(), tgt: r.float(), out: r.float(), first: noTime, reach: math.MinInt64}
 		if err := r.histEpochs(&cs.parts[i]); err != nil {
 			return err
 		}
@@ -221,7 +227,7 @@ func (r *reader) histCase(h *Histogram) error {
 		cs.fold = d
 	}
 	h.cs = cs
-	return r.held(h)
+	return r.queue(h)
 }
 
 func (r *reader) histEpochs(hp *histPart) error {
@@ -262,26 +268,34 @@ func (r *reader) histDebt(known int) (d histDebt, err error) {
 	return d, nil
 }
 
-func (r *reader) held(h *Histogram) error {
+func (r *reader) queue(h *Histogram) error {
 	n := int(r.uint32())
 	const each = 2 + 1 + 8 + 8 + 8 + 8
-	if n > maxHeld || n*each > len(r.b) {
+	if n > maxQueue || n*each > len(r.b) {
 		return errShort
 	}
 	cs := h.cs
 	for range n {
-		x := histHeld{part: r.uint16(), pass: r.byte() != 0, tag: uint64(r.int())}
-		x.s = Sample{T: r.int(), V: r.float(), ST: r.int()}
+		x := queued{part: r.uint16()}
+		flags := r.byte()
+		x.pass, x.gone, x.anew = flags&1 != 0, flags&2 != 0, flags&4 != 0
+		if flags&^7 != 0 {
+			return fmt.Errorf("state record queues a sample with flags %#x", flags)
+		}
+		x.tag, x.s = uint64(r.int()), Sample{T: r.int(), V: r.float(), ST: r.int()}
+		if x.gone {
+			x.out = r.float()
+		}
 		if int(x.part) >= len(h.parts) || !x.pass && !h.countable(&h.parts[x.part], x.s.V) {
-			return fmt.Errorf("state record holds %v of part %d", x.s.V, x.part)
+			return fmt.Errorf("state record queues %v of part %d", x.s.V, x.part)
 		}
 		if !x.pass && h.parts[x.part].c.Seen() && x.s.T < h.parts[x.part].c.T {
-			return errors.New("state record holds a sample that is older than the last")
+			return errors.New("state record queues a sample that is older than the last")
 		}
-		cs.held = append(cs.held, x)
+		cs.queue = append(cs.queue, x)
 	}
-	if !sort.SliceIsSorted(cs.held, func(a, b int) bool { return cs.held[a].s.T < cs.held[b].s.T }) {
-		return errors.New("state record holds samples out of order")
+	if !sort.SliceIsSorted(cs.queue, func(a, b int) bool { return cs.queue[a].s.T < cs.queue[b].s.T }) {
+		return errors.New("state record queues samples out of order")
 	}
 	cs.drop(0)
 	return nil

@@ -217,7 +217,7 @@ func TestUpperBoundsCompareAsNumbers(t *testing.T) {
 	}
 }
 
-// A part that stopped arriving holds one suspicious timestamp up, not every one.
+// A part that stopped arriving holds its siblings up for one time to wait, not at every suspicious timestamp.
 func TestPartThatIsGoneIsNotWaitedFor(t *testing.T) {
 	pl := newPlayer(correct.Policy{})
 	at := int64(0)
@@ -231,9 +231,16 @@ func TestPartThatIsGoneIsNotWaitedFor(t *testing.T) {
 	for range 3 {
 		pl.together(frame(300, 6)) // the lowest bucket is not recorded any more
 	}
+	pl.settle(true) // the time to wait is over
 	pl.together(frame(200, 6))
 	if pl.h.Waiting() {
-		t.Error("waits for a part that has not come three times")
+		t.Error("waits for a part whose siblings went on without it")
+	}
+	pl.together(frame(210, 6))
+	pl.together(frame(220, 7)) // it is back
+	pl.together(frame(90, 6))
+	if !pl.h.Waiting() {
+		t.Error("does not wait for a part that is there again")
 	}
 }
 

@@ -179,7 +179,6 @@ func (pl *player) send(x piece) {
 	o, held := pl.h.Offer(i, pl.p, x.s, pl.tag)
 	if !held {
 		pl.went(k, o)
-		return
 	}
 	pl.settle(false)
 }
@@ -188,6 +187,10 @@ func (pl *player) send(x piece) {
 func (pl *player) settle(over bool) {
 	for pl.h.Waiting() && (over || pl.h.Complete()) {
 		for _, r := range pl.h.Decide(pl.p) {
+			if r.Gone {
+				pl.log = append(pl.log, r.Out.Corrections...)
+				continue
+			}
 			pl.went(pl.key[r.Tag], r.Out)
 		}
 	}

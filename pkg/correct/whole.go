@@ -12,10 +12,6 @@ type whole[V any] struct {
 	c *Counter // of the total
 	p Policy
 
-	ahead   bool    // the total has moved on to the sample at hand already, and was
-	older   float64 // this before the sample before,
-	olderMS uint32  // by so many ms
-
 	fell       float64 // what the densities that fell lost in sum
 	lesson     lesson
 	taken      *wholeDebt[V] // the drop that was taken back, which lessonReturn is learned against
@@ -123,18 +119,9 @@ func (w *whole[V]) judgeDrop(extra float64) verdict {
 	return v
 }
 
-// overRead is that of a scalar counter. The total may have moved on to the
-// sample at hand already; then it is looked at as it was before.
+// overRead is that of a scalar counter.
 func (w *whole[V]) overRead(f *findings) bool {
-	c := *w.c
-	if w.ahead {
-		c.before, c.lastMS = w.older, w.olderMS
-	}
-	if !overRead(&w.s, &c, f) {
-		return false
-	}
-	w.c.sumDt, w.c.sumX, w.c.sumSq, w.c.n = c.sumDt, c.sumX, c.sumSq, c.n
-	return true
+	return overRead(&w.s, w.c, f)
 }
 
 // after is weighAfter, but one event more than usual is no burst either: it is

@@ -145,25 +145,27 @@ func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample c
 	out, held := g.histogram.Offer(int(s.part), w.class.policies[g.policy], sample, inBatch(j))
 	if !held {
 		w.outcome(b, i, j, sample, out, g.tally())
+	}
+	if !g.histogram.Waiting() {
 		return
 	}
 	gid := s.counter - 1
 	if g.deadline == 0 {
 		w.groups.await(gid, w.clock+w.joinMS)
 	}
-	if !slices.Contains(w.groups.held, gid) {
+	if held && !slices.Contains(w.groups.held, gid) {
 		w.groups.held = append(w.groups.held, gid)
 		w.recall(b, i, gid)
 	}
 	if g.histogram.Complete() {
-		w.judge(g)
+		w.judge(gid, g)
 	}
 }
 
 // recall takes back the parts of a histogram that were let go earlier in the
-// batch at hand, before a sibling made it suspicious. Parts of one histogram
-// stand side by side in a request; one that does not gets its correction with
-// its next sample.
+// batch at hand, before a sibling made it suspicious, the last samples first. Parts of
+// one histogram stand side by side in a request; one that does not gets its correction
+// with its next sample.
 func (w *writer) recall(b *rewrite.Batch, i int, gid uint32) {
 	g := w.groups.all[gid]
 	for i--; i >= 0; i-- {
@@ -178,27 +180,30 @@ func (w *writer) recall(b *rewrite.Batch, i int, gid uint32) {
 		if s.flags&isPart == 0 || s.counter-1 != gid {
 			return
 		}
-		j := int(b.Series[i].S1) - 1
-		if j < int(b.Series[i].S0) {
-			continue
-		}
-		t, raw, _, offset, seen := g.histogram.Last(int(s.part))
-		// Where an offset was added, the start timestamp that came is no longer known.
-		if st := b.Samples[j].ST; seen && t == b.Samples[j].T && (st == 0 || offset == 0) {
-			g.histogram.Recall(int(s.part), correct.Sample{T: t, V: raw, ST: st}, inBatch(j))
+		for j := int(b.Series[i].S1) - 1; j >= int(b.Series[i].S0); j-- {
+			t, raw, _, offset, seen := g.histogram.Last(int(s.part))
+			// Where an offset was added, the start timestamp that came is no longer known.
+			st := b.Samples[j].ST
+			if !seen || t != b.Samples[j].T || st != 0 && offset != 0 ||
+				!g.histogram.Recall(int(s.part), correct.Sample{T: t, V: raw, ST: st}, inBatch(j)) {
+				break
+			}
 		}
 	}
 }
 
 // judge lets a waiting histogram decide about its oldest timestamp with what
-// is there, and about later ones that are complete.
-func (w *writer) judge(g *group) {
+// is there, and about later ones that are complete. The next one has a time to wait of its own.
+func (w *writer) judge(gid uint32, g *group) {
 	w.release(g)
 	for g.histogram.Waiting() && g.histogram.Complete() {
 		w.release(g)
 	}
-	if !g.histogram.Waiting() {
+	switch next := w.clock + w.joinMS; {
+	case !g.histogram.Waiting():
 		g.deadline = 0 // it leaves the list of the waiting when its turn comes
+	case g.deadline != next:
+		w.groups.await(gid, next)
 	}
 	w.groupFell(g)
 }
@@ -208,6 +213,11 @@ func (w *writer) release(g *group) {
 	g.histogram.TakenOver(g.turn.first)
 	for _, r := range g.histogram.Decide(w.class.policies[g.policy]) {
 		place := g.members[r.Part]
+		if r.Gone {
+			id := w.identityOf(place)
+			w.record(id.Tenant, id.Labels, r.Out.Corrections, g.tally())
+			continue
+		}
 		if r.Tag != lateTag {
 			j := int(r.Tag - 1)
 			w.outcome(w.batch, w.seriesOf(w.batch, j), j, r.S, r.Out, g.tally())
@@ -274,10 +284,7 @@ func (w *writer) overdue() {
 			continue
 		}
 		w.touchGroup(next.gid)
-		w.judge(g)
-		if g.histogram.Waiting() {
-			gs.await(next.gid, w.clock+w.joinMS)
-		}
+		w.judge(next.gid, g)
 	}
 	gs.waits.Store(int64(len(gs.waiting)))
 }
@@ -289,7 +296,7 @@ func (w *writer) dissolve(gid uint32) {
 	w.touchGroup(gid)
 	g := gs.all[gid]
 	for g.histogram.Waiting() {
-		w.judge(g)
+		w.judge(gid, g)
 	}
 	lost := !w.observe && g.carries()
 	for _, place := range g.members {

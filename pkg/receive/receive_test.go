@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -213,6 +214,25 @@ func TestPressureRefusesUnread(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", body))
 	if w.Code != 503 || body.n != 0 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("answered %d after reading %d bytes", w.Code, body.n)
+	}
+}
+
+// Rule (RELIABILITY.md, finding 4): Retry-After is spread over some seconds, so that senders do not come back in step, and never is 0.
+func TestRetryAfterIsSpread(t *testing.T) {
+	h := handler(&sink{}, nil)
+	h.pressure = func() error { return errors.New("the disk is full") }
+	seen := map[string]int{}
+	for range 200 {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil))
+		after := w.Header().Get("Retry-After")
+		if n, err := strconv.Atoi(after); err != nil || n < 1 || n > 10 {
+			t.Fatalf("Retry-After %q", after)
+		}
+		seen[after]++
+	}
+	if len(seen) < 3 {
+		t.Errorf("Retry-After of 200 refusals: %v", seen)
 	}
 }
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 )
@@ -18,6 +19,21 @@ func TestBothServersAreBounded(t *testing.T) {
 		}
 		if s.WriteTimeout <= 0 || s.MaxHeaderBytes <= 0 || s.ConnState == nil {
 			t.Errorf("%s listener: no bound on answers (%v), headers (%d) or connections (%v)", name, s.WriteTimeout, s.MaxHeaderBytes, s.ConnState == nil)
+		}
+	}
+}
+
+// Rule (RELIABILITY.md, security): admin, pprof and reload are on their own listener, and on no other.
+func TestTheWriteListenerHasNothingOfTheAdmins(t *testing.T) {
+	h := start(t, t.TempDir(), newDiscard(t).URL, "").WriteHandler()
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/-/reload", "/api/v1/config", "/api/v1/status", "/api/v1/series", "/api/v1/series/forget",
+		"/api/v1/corrections", "/api/v1/rejected", "/api/v1/rejected/drop", "/api/v1/rejected/resend"} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+			if w.Code != http.StatusNotFound {
+				t.Errorf("%s %s is answered %d by the write listener", method, path, w.Code)
+			}
 		}
 	}
 }

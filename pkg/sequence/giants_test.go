@@ -18,6 +18,11 @@ func giant(n int) *Request {
 func TestLargeRequestsReuseWhatTheOnesBeforeHad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g giants
+		kept := func() (int, int64) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return len(g.free), g.bytes
+		}
 		const mb = 1 << 20
 		if g.take(5*mb) != nil {
 			t.Fatal("something came out of nothing")
@@ -43,18 +48,18 @@ func TestLargeRequestsReuseWhatTheOnesBeforeHad(t *testing.T) {
 		for range 5 {
 			g.put(giant(60 * mb))
 		}
-		if len(g.free) != 2 || g.bytes > maxGiants {
-			t.Errorf("%d are kept, %d bytes", len(g.free), g.bytes)
+		if n, bytes := kept(); n != 2 || bytes > maxGiants {
+			t.Errorf("%d are kept, %d bytes", n, bytes)
 		}
 		time.Sleep(giantsIdle - time.Second)
 		g.put(g.take(60 * mb))
 		time.Sleep(giantsIdle - time.Second)
-		if len(g.free) != 2 {
+		if n, _ := kept(); n != 2 {
 			t.Error("dropped while such requests came")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if g.free != nil || g.bytes != 0 {
+		if n, bytes := kept(); n != 0 || bytes != 0 {
 			t.Error("kept although none came for a while")
 		}
 	})

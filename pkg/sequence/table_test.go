@@ -76,7 +76,9 @@ func TestTheBatchThatLastHeldASeriesIsNeverTakenForAnOlderOne(t *testing.T) {
 func TestFollowFindsWhatItDidNotGuess(t *testing.T) {
 	tb := newTable()
 	const n = 1 << 16
-	key := func(i uint32) rewrite.Key { return rewrite.Key{Hi: uint64(i) << 40, Lo: uint64(i) * 0x9e3779b97f4a7c15} }
+	key := func(i uint32) rewrite.Key {
+		return rewrite.Key{Hi: uint64(i) << 40, Lo: uint64(i) * 0x9e3779b97f4a7c15}
+	}
 	for i := range uint32(n) {
 		tb.met(tb.add(key(i)))
 	}

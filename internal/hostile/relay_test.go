@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// torture is for long runs: go test ./internal/hostile -run Ceiling -torture 180 -timeout 60m. A minute is what CI has.
-var torture = flag.Int("torture", 6, "how long the overload lasts, in tens of seconds")
+// torture is for long runs: go test ./internal/hostile -run Ceiling -torture 180 -timeout 60m
+var torture = flag.Int("torture", 1, "how long the overload lasts, in tens of seconds")
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "pawl-hostile")

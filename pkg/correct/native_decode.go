@@ -140,7 +140,7 @@ func (r *nativeReader) native(n *Native) {
 }
 
 func (r *nativeReader) theCase(last *cells) *nativeCase {
-	cs := &nativeCase{book: book[nativeOwed]{history: Case{startST: r.int()}}}
+	cs := &nativeCase{book: book[nativeOwed]{history: Case{startST: r.int(), fold: fold{t: r.int()}}}}
 	for _, x := range [...]*float32{&cs.history.resets, &cs.history.losses, &cs.history.returns} {
 		if *x = float32(r.float()); !(*x >= 0 && *x <= historyMax+1) {
 			r.fail("has a count of %v", *x)

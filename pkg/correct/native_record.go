@@ -7,16 +7,16 @@ import (
 
 // The state record of a Native; integers are varints, floats 8 bytes little endian:
 //
-//	version 1
+//	version 2
 //	length and record of the total (Counter.Append)
 //	the last sample, if one was seen: cells, count
-//	1 if a case follows: startST, resets, losses, returns, seen
+//	1 if a case follows: startST, when it was reset last (t), resets, losses, returns, seen
 //	  count of epochs and them: from, prev, flags, off and floor (cells), count
 //	  count of debts and them, then the fold: t, prev, flags, age, top, value, amount, jitter, base, sum, amount and before (cells)
 //	cells: schema, zero threshold, count of bounds and them, sum, count of buckets and per bucket the distance to the one before and its count
 //
-// Empty buckets are not kept. A reader of a later version reads the earlier ones.
-const nativeRecordVersion = 1
+// Empty buckets are not kept.
+const nativeRecordVersion = 2
 
 // Append adds the state record of n to b.
 func (n *Native) Append(b []byte) []byte {
@@ -36,6 +36,7 @@ func (n *Native) Append(b []byte) []byte {
 	w = append(w, 1)
 	cs := n.cs
 	w.int(cs.history.startST)
+	w.int(cs.history.fold.t)
 	for _, x := range [...]float32{cs.history.resets, cs.history.losses, cs.history.returns} {
 		w.float(float64(x))
 	}

@@ -23,11 +23,11 @@ import (
 const (
 	ceiling  = 512 << 20 // bytes that the process may have in memory
 	goLimit  = "GOMEMLIMIT=400MiB"
-	floods   = 64               // senders
-	perBatch = 500              // series of one request
-	overload = 10 * time.Second // times -torture
-	times    = 10               // what is offered is at least so many times what the upstream takes
-	brake    = 12               // it takes one request for so many that were offered
+	floods   = 64          // senders
+	perBatch = 500         // series of one request
+	overload = time.Minute // times -torture
+	times    = 10          // what is offered is at least so many times what the upstream takes
+	brake    = 12          // it takes one request for so many that were offered
 )
 
 // ledger is what was acknowledged and what arrived: for each sender the

@@ -18,7 +18,7 @@ import (
 )
 
 // torture is for long runs: go test ./internal/hostile -run Ceiling -torture 180 -timeout 60m
-var torture = flag.Int("torture", 1, "how long the overload lasts, in tens of seconds")
+var torture = flag.Int("torture", 1, "how long the overload lasts, in minutes")
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "pawl-hostile")

@@ -58,9 +58,12 @@ e2e-thanos: tools tools-thanos ## the same with Thanos Receive as the upstream
 	@mkdir -p $(RESULTS)
 	$(GOTESTSUM) --jsonfile $(RESULTS)/e2e-thanos.json -- -tags e2e,thanos -count 1 -parallel 8 -timeout 10m -run Thanos ./internal/e2e
 
+# What looks at memory and speed runs without the race detector, the rest with it, relay included.
+MEASURED := TestBacklogTakesNoMemory
 rig: $(BIN)/gotestsum ## crashes, rot, and whatever an upstream does, on the relay's binary with kill points in it
 	@mkdir -p $(RESULTS)
-	$(GOTESTSUM) --jsonfile $(RESULTS)/rig.json -- -tags rig -count 1 -parallel 10 -timeout 15m ./internal/rig
+	$(GOTESTSUM) --jsonfile $(RESULTS)/rig.json -- -race -tags rig -count 1 -parallel 10 -timeout 20m -skip '$(MEASURED)' ./internal/rig
+	$(GOTESTSUM) --jsonfile $(RESULTS)/rig-measured.json -- -tags rig -count 1 -timeout 15m -run '$(MEASURED)' ./internal/rig
 
 torture: ## the same and more at the sizes of docs/reliability.md, for hours; goes on where it was interrupted (ROWS=kill,rot)
 	go run ./internal/rig/torture $(if $(ROWS),-only $(ROWS))

@@ -117,11 +117,15 @@ var buildRelay = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv(envRelay); path != "" {
 		return filepath.Abs(path)
 	}
-	path, err := filepath.Abs(filepath.Join(repoRoot, ".cache", "bin", "relay-killpoints"))
+	name, flags := "relay-killpoints", []string{"build", "-tags", "killpoints"}
+	if raceDetector {
+		name, flags = name+"-race", append(flags, "-race")
+	}
+	path, err := filepath.Abs(filepath.Join(repoRoot, ".cache", "bin", name))
 	if err != nil {
 		return "", err
 	}
-	if out, err := exec.Command("go", "build", "-tags", "killpoints", "-o", path, "pawl/cmd/relay").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", append(flags, "-o", path, "pawl/cmd/relay")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the relay: %w\n%s", err, out)
 	}
 	return path, nil

@@ -3,6 +3,7 @@
 package rig
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -80,6 +81,9 @@ func newRelay(t *testing.T, dir, upstreamURL string, o relayOptions) *relay {
 	r.tune("PAWL_MEMORY_BYTES", o.memory, 0)
 	t.Cleanup(r.kill)
 	t.Cleanup(func() {
+		if log, err := os.ReadFile(r.logPath); err == nil && bytes.Contains(log, []byte("WARNING: DATA RACE")) {
+			t.Errorf("the race detector found something, see %s", r.logPath)
+		}
 		if t.Failed() {
 			t.Logf("---- last lines of the relay:\n%s", lastLines(r.logPath, 40))
 		}

@@ -1,0 +1,5 @@
+//go:build rig && !race
+
+package rig
+
+const raceDetector = false

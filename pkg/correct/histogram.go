@@ -153,10 +153,22 @@ func (h *Histogram) Healthy(i int, s Sample) bool {
 // leaves reports whether a part that goes on to timestamp t leaves one behind
 // that has not come for the timestamp before, and may still.
 func (h *Histogram) leaves(p *part, t int64) bool {
-	if t <= h.newest || int(h.have) == len(h.parts) && p.c.T <= h.newest {
+	if t < h.newest {
+		return p.c.flags&flagSeen != 0 && p.flags&partAbsent == 0 // another one skipped t
+	}
+	if t == h.newest {
 		return false
 	}
 	from := max(h.newest, p.c.T)
+	if h.sum != 0 {
+		// The _sum, which newest does not follow.
+		if q := &h.parts[h.sum-1].c; q.flags&flagSeen != 0 && q.T < t {
+			from = max(from, q.T)
+		}
+	}
+	if int(h.have) == len(h.parts) && from <= h.newest {
+		return false
+	}
 	for j := range h.parts {
 		if q := &h.parts[j]; q != p && q.c.flags&flagSeen != 0 && q.flags&partAbsent == 0 && q.c.T < from {
 			return true

@@ -34,7 +34,7 @@ func (e *histJudge) commit() {
 	e.welcome()
 	e.missing()
 	e.enter()
-	cs.watch = held || f.bent || len(cs.debts) > 0 || cs.fold.age == 1
+	cs.watch = held || f.bent || len(cs.debts) > 0 || cs.fold.age == 1 || e.strayed()
 	cs.judged = max(cs.judged, f.t)
 	if e.hold || e.free || e.change.fold || e.change.lose || e.shifted() {
 		cs.acted = f.t
@@ -49,6 +49,21 @@ func (e *histJudge) commit() {
 			e.h.went(i, s.held, e.free)
 		}
 	}
+}
+
+// straySteps is how many steps the _count and +Inf may have different offsets for while one of them is missing.
+const straySteps = 10
+
+// strayed: one of +Inf and the _count is missing, and their offsets are not the same any more. The
+// timestamp for which both come is to be judged, whoever comes first, so that they agree again.
+func (e *histJudge) strayed() bool {
+	h, f := e.h, e.f
+	if h.count == 0 || h.inf == 0 || f.seats[h.count-1].has == f.seats[h.inf-1].has ||
+		e.cs.parts[h.count-1].off == e.cs.parts[h.inf-1].off {
+		return false
+	}
+	a, b := &h.parts[h.count-1].c, &h.parts[h.inf-1].c
+	return a.Seen() && b.Seen() && f.prevT < f.t && elapsed(min(a.T, b.T), f.t) <= straySteps*elapsed(f.prevT, f.t)
 }
 
 // shifted reports whether an offset is another one than before.
@@ -130,6 +145,10 @@ func (e *histJudge) follow(off, due, outs []float64) {
 	s, total := &f.seats[f.count], &f.seats[f.total()]
 	own := cs.parts[f.count].off
 	switch {
+	case s.cur == total.cur && !e.free && s.due > due[last] && s.due > s.cur+off[last]:
+		// It had stood for a +Inf that was missing, and stands higher.
+		e.settle(f.count, off[last], s.due, s.due)
+		return
 	case s.cur == total.cur:
 		e.settle(f.count, off[last], due[last], outs[last])
 		return

@@ -173,7 +173,8 @@ func (cs *histCase) nothing(h *Histogram) bool {
 	}
 	for i := range cs.parts {
 		hp, p := &cs.parts[i], &h.parts[i]
-		if hp.off != 0 || len(hp.epochs) > 0 || hp.out != p.c.Raw || p.flags&partAnew != 0 {
+		behind := p.c.Seen() && p.c.T < h.newest && p.flags&partAbsent == 0 // judged is to be remembered
+		if behind || hp.off != 0 || len(hp.epochs) > 0 || hp.out != p.c.Raw || p.flags&partAnew != 0 {
 			return false
 		}
 	}
@@ -191,7 +192,7 @@ func (h *Histogram) judge(p Policy, t int64, f *frame, group []queued, out []Rel
 	e := &histJudge{h: h, cs: h.cs, f: f, whole: whole[[]histOwed]{book: &h.cs.book, p: p, takenOver: t == h.turn}}
 	e.body = e
 	e.noteOffsets()
-	if !calm {
+	if e.change.calm = calm; !calm {
 		e.run()
 	}
 	e.commit()

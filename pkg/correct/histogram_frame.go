@@ -178,6 +178,7 @@ type change struct {
 	fold  bool      // every offset grows by what was there before
 	lose  bool      // every density that fell gets back what it lost
 	imput []float64 // with lose: usual growth, along the chain, cumulative; nil none
+	calm  bool      // nothing was judged: no density is held
 }
 
 // apply gives the new offsets and what is due now, along the chain, cumulative.
@@ -199,7 +200,7 @@ func (f *frame) apply(c change) (off, due []float64, held bool) {
 			}
 		}
 		v := now + o
-		if floor > v {
+		if floor > v && !c.calm {
 			if floor-v > roundingShare*f.tgt[k]*4 {
 				held = true
 			}

@@ -107,6 +107,11 @@ func (h *Histogram) late(i int, s Sample, out Outcome) Outcome {
 		}
 		hp.tgt = v
 		hp.out = max(h.between(i, s.T, v), hp.out)
+		if p.role == RoleCount && h.inf != 0 {
+			if q, at := &h.parts[h.inf-1].c, &cs.parts[h.inf-1]; q.T == s.T && q.Raw == s.V {
+				hp.off, hp.tgt = at.off, max(at.tgt, hp.out) // it is +Inf where they agree
+			}
+		}
 	}
 	out.V, out.ST = hp.out, h.start(s.ST)
 	h.went(i, s, false)

@@ -89,6 +89,7 @@ func (p *part) rewind() bool {
 	p.c.T -= int64(p.c.lastMS)
 	p.c.Raw, p.c.before, p.c.lastMS = p.c.before, p.older, p.olderMS
 	p.older, p.olderMS = p.c.before, 0
+	p.c.flags &^= flagAway | flagOdd
 	if p.flags&partAway != 0 {
 		p.c.flags |= flagAway
 	}

@@ -141,8 +141,21 @@ func (h *Histogram) gather(t int64) {
 			continue
 		}
 		x := queued{part: uint16(i), gone: true, anew: p.flags&partZeroed != 0, s: Sample{T: p.c.T, V: p.c.Raw, ST: p.c.ST}, out: cs.parts[i].out}
-		if p.c.T > cs.judged && p.rewind() {
-			cs.insert(x)
+		if p.c.T <= cs.judged {
+			continue
+		}
+		odd := p.c.flags & (flagAway | flagOdd)
+		if !p.rewind() {
+			continue
+		}
+		cs.insert(x)
+		if odd != 0 {
+			// A value that no part has came after it: when, is not known, but no sample came in between.
+			y := queued{part: uint16(i), pass: true, gone: true, s: Sample{T: x.s.T + 1, V: -1}}
+			if odd&flagAway != 0 {
+				y.s.V = math.Float64frombits(staleBits)
+			}
+			cs.insert(y)
 		}
 	}
 	h.newest, h.high, h.have = 0, 0, 0

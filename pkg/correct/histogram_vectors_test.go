@@ -146,12 +146,13 @@ type player struct {
 	log  []correct.Correction
 	drop map[pieceKey]bool
 
-	order map[pieceKey]int   // when it went out
-	zeros map[pieceKey]int64 // when a 0 went out before it, ms; nil: not looked at
+	atOnce map[pieceKey]float64 // what was not held
+	order  map[pieceKey]int     // when it went out
+	zeros  map[pieceKey]int64   // when a 0 went out before it, ms; nil: not looked at
 }
 
 func newPlayer(p correct.Policy) *player {
-	return &player{p: p, key: map[uint64]pieceKey{}, out: map[pieceKey]float64{}, st: map[pieceKey]int64{}, drop: map[pieceKey]bool{}, order: map[pieceKey]int{}}
+	return &player{p: p, key: map[uint64]pieceKey{}, out: map[pieceKey]float64{}, st: map[pieceKey]int64{}, drop: map[pieceKey]bool{}, order: map[pieceKey]int{}, atOnce: map[pieceKey]float64{}}
 }
 
 func (pl *player) went(k pieceKey, o correct.Outcome) {
@@ -168,10 +169,17 @@ func (pl *player) went(k pieceKey, o correct.Outcome) {
 }
 
 func (pl *player) send(x piece) {
+	pl.offer(x)
+	pl.settle(false)
+}
+
+// offer sends x; what is complete is not judged yet.
+func (pl *player) offer(x piece) {
 	k := pieceKey{x.role, x.le, x.s.T}
 	i := pl.h.Part(x.role, x.le)
 	if pl.h.Healthy(i, x.s) {
 		pl.went(k, correct.Outcome{V: x.s.V, ST: x.s.ST})
+		pl.atOnce[k] = x.s.V
 		return
 	}
 	pl.tag++
@@ -179,8 +187,8 @@ func (pl *player) send(x piece) {
 	o, held := pl.h.Offer(i, pl.p, x.s, pl.tag)
 	if !held {
 		pl.went(k, o)
+		pl.atOnce[k] = o.V
 	}
-	pl.settle(false)
 }
 
 // settle takes out what is complete, or, when waiting is over, everything.
@@ -207,17 +215,17 @@ func (pl *player) together(f []piece) {
 	for _, x := range f {
 		i := pl.h.Part(x.role, x.le)
 		waiting := pl.h.Waiting()
-		pl.send(x)
+		pl.offer(x)
 		if !waiting && pl.h.Waiting() {
 			for _, y := range early {
 				pl.tag++
 				pl.key[pl.tag] = pieceKey{y.x.role, y.x.le, y.x.s.T}
 				pl.h.Recall(y.i, y.x.s, pl.tag)
 			}
-			pl.settle(false)
 		}
 		early = append(early, sent{i, x})
 	}
+	pl.settle(false)
 }
 
 func TestHistogramVectors(t *testing.T) {

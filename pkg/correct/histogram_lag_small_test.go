@@ -129,7 +129,7 @@ func TestTotalsOfSmallHistogramsDoNotDependOnHowFarApartPartsCome(t *testing.T) 
 			pl.send(x)
 		}
 		pl.settle(true)
-		if err := sameTotals(frames, closed, pl, playTogether(frames, p)); err != nil {
+		if err := sameTotals(frames, closed, order, pl, playTogether(frames, p)); err != nil {
 			t.Fatalf("seed %d, %+v: %v\nscrapes %v\norder %v", seed, p, err, frames, order)
 		}
 	}

@@ -131,7 +131,7 @@ func TestTotalsDoNotDependOnHowFarApartPartsCome(t *testing.T) {
 			}
 		}
 		pl.settle(true)
-		if err := sameTotals(all, len(frames), pl, playTogether(all, p)); err != nil {
+		if err := sameTotals(all, len(frames), order, pl, playTogether(all, p)); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -147,25 +147,34 @@ func firstWhole(frames [][]piece) (known int, order []piece) {
 }
 
 // sameTotals compares what went out for the last frame; those from closed on are quiet. What a part let
-// out at once, before a sibling gave a loss away, is not taken back: where that was more than together, it
-// stands at exactly that until its corrected value, whose offset must be that of joined delivery, has reached it.
-func sameTotals(all [][]piece, closed int, pl, together *player) error {
+// out before all had come up to its timestamp is not taken back by what they give away: where that was more
+// than together, it stands at exactly that until its corrected value, whose offset must be that of joined delivery, has reached it.
+func sameTotals(all [][]piece, closed int, order []piece, pl, together *player) error {
+	came, most := map[int64]int{}, map[pieceKey]float64{} // the last to come for a timestamp; what went out early
+	for n, x := range order {
+		came[x.s.T] = n + 1
+	}
+	upTo := 0
+	for _, f := range all[:closed] {
+		upTo = max(upTo, came[f[0].s.T])
+		for _, x := range f {
+			k := pieceKey{x.role, x.le, x.s.T}
+			if v, ok := pl.out[k]; ok && pl.when[k] < upTo {
+				k.t = 0
+				most[k] = max(most[k], v)
+			}
+		}
+	}
 	for _, x := range all[len(all)-1] {
 		k := pieceKey{x.role, x.le, x.s.T}
 		a, b := pl.out[k], together.out[k]
 		if math.Abs(a-b) <= 1e-9*math.Abs(b) || math.IsNaN(x.s.V) {
 			continue // a histogram that never came whole has stale markers at last
 		}
-		most := math.Inf(-1)
-		for _, f := range all[:closed] {
-			if v, ok := pl.atOnce[pieceKey{x.role, x.le, f[0].s.T}]; ok && v > most {
-				most = v
-			}
-		}
 		_, _, _, off, _ := pl.h.Last(pl.h.Part(x.role, x.le))
 		_, _, _, want, _ := together.h.Last(together.h.Part(x.role, x.le))
-		if a != most || a < b || math.Abs(off-want) > 1e-9*math.Abs(b) {
-			return fmt.Errorf("%v: apart %v (offset %v, at once %v), together %v (offset %v)", k, a, off, most, b, want)
+		if k.t = 0; a != most[k] || a < b || math.Abs(off-want) > 1e-9*math.Abs(b) {
+			return fmt.Errorf("%v: apart %v (offset %v, early %v), together %v (offset %v)", k, a, off, most[k], b, want)
 		}
 	}
 	return nil

@@ -146,13 +146,14 @@ type player struct {
 	log  []correct.Correction
 	drop map[pieceKey]bool
 
-	atOnce map[pieceKey]float64 // what was not held
-	order  map[pieceKey]int     // when it went out
-	zeros  map[pieceKey]int64   // when a 0 went out before it, ms; nil: not looked at
+	sends int
+	when  map[pieceKey]int   // after how many sends it went out
+	order map[pieceKey]int   // when it went out
+	zeros map[pieceKey]int64 // when a 0 went out before it, ms; nil: not looked at
 }
 
 func newPlayer(p correct.Policy) *player {
-	return &player{p: p, key: map[uint64]pieceKey{}, out: map[pieceKey]float64{}, st: map[pieceKey]int64{}, drop: map[pieceKey]bool{}, order: map[pieceKey]int{}, atOnce: map[pieceKey]float64{}}
+	return &player{p: p, key: map[uint64]pieceKey{}, out: map[pieceKey]float64{}, st: map[pieceKey]int64{}, drop: map[pieceKey]bool{}, order: map[pieceKey]int{}, when: map[pieceKey]int{}}
 }
 
 func (pl *player) went(k pieceKey, o correct.Outcome) {
@@ -161,7 +162,7 @@ func (pl *player) went(k pieceKey, o correct.Outcome) {
 		pl.drop[k] = true
 		return
 	}
-	pl.out[k], pl.st[k] = o.V, o.ST
+	pl.out[k], pl.st[k], pl.when[k] = o.V, o.ST, pl.sends
 	pl.order[k] = len(pl.order)
 	if o.Marked && pl.zeros != nil {
 		pl.zeros[k] = o.MarkT
@@ -175,11 +176,11 @@ func (pl *player) send(x piece) {
 
 // offer sends x; what is complete is not judged yet.
 func (pl *player) offer(x piece) {
+	pl.sends++
 	k := pieceKey{x.role, x.le, x.s.T}
 	i := pl.h.Part(x.role, x.le)
 	if pl.h.Healthy(i, x.s) {
 		pl.went(k, correct.Outcome{V: x.s.V, ST: x.s.ST})
-		pl.atOnce[k] = x.s.V
 		return
 	}
 	pl.tag++
@@ -187,7 +188,6 @@ func (pl *player) offer(x piece) {
 	o, held := pl.h.Offer(i, pl.p, x.s, pl.tag)
 	if !held {
 		pl.went(k, o)
-		pl.atOnce[k] = o.V
 	}
 }
 

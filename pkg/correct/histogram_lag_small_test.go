@@ -134,3 +134,41 @@ func TestTotalsOfSmallHistogramsDoNotDependOnHowFarApartPartsCome(t *testing.T) 
 		}
 	}
 }
+
+// Rule (DESIGN.md, invariants 1, 2): a histogram of which nobody knows yet which parts it has, and whose first scrapes
+// come apart, loses no sample and moves forward only. How often its totals are others is logged; docs/limits.md has the figure.
+func TestFirstScrapesThatComeApartMoveForward(t *testing.T) {
+	const seeds = 20_000
+	other := 0
+	for seed := range uint64(seeds) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		frames := smallFrames(r, r.IntN(2) == 0)
+		closed := len(frames) - 2
+		order := lagSmall(r, frames[:closed], 1+r.IntN(4))
+		for _, f := range frames[closed:] {
+			order = append(order, f...)
+		}
+		pl := newPlayer(correct.Policy{})
+		for _, x := range order {
+			pl.send(x)
+		}
+		pl.settle(true)
+		last := map[pieceKey]float64{}
+		for _, f := range frames {
+			for _, x := range f {
+				k := pieceKey{x.role, x.le, x.s.T}
+				v, ok := pl.out[k]
+				if k.t = 0; !ok || v < last[k] {
+					t.Fatalf("seed %d: %v went out as %v (%v), after %v", seed, x, v, ok, last[k])
+				}
+				if !math.IsNaN(v) {
+					last[k] = v
+				}
+			}
+		}
+		if sameTotals(frames, closed, order, pl, playTogether(frames, correct.Policy{})) != nil {
+			other++
+		}
+	}
+	t.Logf("first scrapes apart, seeds 0 to %d: other totals for %d of them", seeds-1, other)
+}

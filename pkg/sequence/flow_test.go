@@ -2,7 +2,9 @@ package sequence
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -87,5 +89,39 @@ func TestTheBacklogWaitsOnDisk(t *testing.T) {
 	}
 	if held := s.writer.flow.bytes.Load(); held != 0 {
 		t.Errorf("%d bytes are still counted as in flight", held)
+	}
+}
+
+// Rule (RELIABILITY.md, a failed fsync ends the relay): a checkpoint that cannot be written ends the run with its error. It
+// waited for that checkpoint again, for ever.
+func TestACheckpointThatFailsEndsTheRun(t *testing.T) {
+	j, st := openStore(t, t.TempDir())
+	out := make(chan forward.Item, 1)
+	s, err := New(options(j, st, forward.NewMark(0), out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan error, 1)
+	go func() { over <- s.Run(t.Context()) }()
+	r := Borrow(0)
+	r.Body = append(r.Body, scrapes(1)(0)...)
+	if err := r.Batch.Decode(1, "", r.Body, trusted); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(r); err != nil {
+		t.Fatal(err)
+	}
+	<-out
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.CheckpointNow()
+	select {
+	case err := <-over:
+		if !errors.Is(err, os.ErrClosed) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it goes on")
 	}
 }

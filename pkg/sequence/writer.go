@@ -135,6 +135,7 @@ func (w *writer) run(ctx context.Context, ready <-chan *Request) error {
 			w.copySome(math.MaxInt)
 		case err := <-w.checkpointed:
 			if err != nil {
+				w.draft = nil // it is over: nobody is to wait for it
 				return fmt.Errorf("write a checkpoint: %w", err)
 			}
 			w.endCheckpoint()

@@ -110,7 +110,8 @@ func (d *database) rest() {
 		d.timer = time.AfterFunc(left, d.rest)
 		return
 	}
-	if !d.readOnly && !d.room(d.table+roomMargin) {
+	// It must be possible to open it again, or no checkpoint could ever let the journal be cut.
+	if !d.readOnly && !d.room(max(d.table+roomMargin, RoomToOpen)) {
 		d.timer = time.AfterFunc(max(d.idle, time.Second), d.rest)
 		return
 	}

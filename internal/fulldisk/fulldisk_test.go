@@ -39,6 +39,7 @@ func TestTheRelayFillsTheDiskItself(t *testing.T) {
 		up.away.Store(true)
 		data := filepath.Join(dir, "data")
 		r := startRelay(t, data, up.URL, smallDisk)
+		s.accepted(r, patience) // it has started; before that it refuses too
 		s.refused(r, patience)
 		for range 50 { // and it stays so
 			if status, _ := s.send(r.url); status != http.StatusServiceUnavailable {

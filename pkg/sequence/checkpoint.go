@@ -143,7 +143,8 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 
 // flush writes what has gathered, once the disk has room for it.
 func (w *writer) flush(ctx context.Context, d *draft, version *store.Draft, write func() error) error {
-	return w.inRoom(ctx, int64(version.Pending()), func() error {
+	n := max(1, int64(version.Pending())) // what an unfinished checkpoint left may have to be put back besides
+	return w.inRoom(ctx, n, func() error {
 		began := time.Now()
 		err := write()
 		d.busy += time.Since(began)

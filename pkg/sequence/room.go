@@ -20,23 +20,16 @@ func (s *Sequencer) CheckpointNow() {
 // roomEvery is how often a checkpoint that waits for space looks again.
 const roomEvery = 200 * time.Millisecond
 
-// inRoom does what writes n bytes once the disk has room, and again where somebody took that before it could begin.
+// inRoom does what writes n bytes (0: it declares a checkpoint) once the disk has room, and again where somebody took that before it
+// could begin. The error is ctx's, or what is no matter of room. Writing is beside the writer, so only checkpoints wait: what is
+// acknowledged is in the journal.
 func (w *writer) inRoom(ctx context.Context, n int64, do func() error) error {
-	for {
-		if err := w.room(ctx, n); err != nil {
-			return err
+	for waited := false; ; waited = true {
+		if w.state.Room(n) {
+			if err := do(); !errors.Is(err, store.ErrNoRoom) {
+				return err
+			}
 		}
-		if err := do(); !errors.Is(err, store.ErrNoRoom) {
-			return err
-		}
-	}
-}
-
-// room waits until the disk has the room that the database needs to write n
-// bytes; the error is ctx's. Writing is beside the writer, so only checkpoints
-// wait: what is acknowledged is in the journal.
-func (w *writer) room(ctx context.Context, n int64) error {
-	for waited := false; !w.state.Room(n); waited = true {
 		if !waited {
 			w.log.Warn("the disk has no room for a checkpoint; it waits for space", "bytes", n)
 		}
@@ -46,5 +39,4 @@ func (w *writer) room(ctx context.Context, n int64) error {
 		case <-time.After(roomEvery):
 		}
 	}
-	return nil
 }

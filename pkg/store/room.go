@@ -15,13 +15,14 @@ import (
 
 // Room tells whether the disk has what the database needs to write n bytes, and makes its next log. The bytes go into a log, then
 // into a table, and tables are merged: three times n, and a margin for what others write meanwhile. Should they take more than that,
-// the write waits for space. It must not be called while a draft is being flushed.
+// the write waits for space. With n 0 it is the marker alone, which the logs have blocks for already: a written checkpoint can be
+// declared on a full disk, and only that lets the journal be cut. It must not be called while a draft is being flushed.
 func (s *State) Room(n int64) (ok bool) {
-	n = 3*n + roomMargin
+	need := 3*n + roomMargin
 	if s.db.quiet() {
-		return hasFree(s.dir, max(n, RoomToOpen)) // and begins a log of its own once it is open
+		return hasFree(s.dir, max(need, RoomToOpen)) // and begins a log of its own once it is open
 	}
-	if !hasFree(s.dir, n) {
+	if n > 0 && !hasFree(s.dir, need) {
 		return false
 	}
 	if err := s.makeNextLog(); err != nil {

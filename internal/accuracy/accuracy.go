@@ -12,7 +12,7 @@
 //
 // Files: faults.go describes the faults, once for every kind of series;
 // simulate.go, histogram_simulate.go, native_simulate.go and summary.go are the kinds, classes.go
-// lists the classes of counters; way.go is the engine as a Way and binary.go a running relay;
+// lists the classes of counters; floor.go is what could be known at the best; way.go is the engine as a Way and binary.go a running relay;
 // measure.go, histogram.go and native.go ask PromQL; plot.go draws.
 package accuracy
 
@@ -32,6 +32,7 @@ type Figures struct {
 	MetricsQL float64 `json:"metricsql,omitempty"` // the 1/8 rule; it knows no native histograms
 	Pawl      float64 `json:"pawl"`
 	Sum       float64 `json:"sum,omitempty"` // the relay's error in _sum, where there is one
+	Floor     float64 `json:"floor"`         // the error of who knows every verdict and adds nothing that was not seen; 0 where Right is Unknown
 	Steps     int     `json:"stepsDown"`     // decreases in what goes out
 	Changed   int     `json:"changed"`       // samples whose bits changed
 }
@@ -41,8 +42,11 @@ type Row struct {
 	Class  string    `json:"class"`
 	Mean   Figures   `json:"mean"`
 	Worst  float64   `json:"worstSeed"`
-	Seeds  []float64 `json:"seeds"` // the relay's figure, per seed
+	Seeds  []float64 `json:"seeds"`            // the relay's figure, per seed
+	Floors []float64 `json:"floors,omitempty"` // the floor, per seed; none where it is not known
+	Far    []Far     `json:"far,omitempty"`    // the seeds that are more than OfSeed times the reach off
 	Reach  float64   `json:"reach"`
+	Right  Fate      `json:"-"`
 	Within bool      `json:"within"`
 
 	Traces []Part `json:"traces,omitempty"` // each setting, over all seeds
@@ -71,6 +75,7 @@ type Class struct {
 	Reach      float64 // the relay's mean error may be this much
 	OverPromQL float64 // if not 0, also at most this much more than PromQL's
 	HandsOff   bool    // bit for bit
+	Right      Fate    // the right verdict at every fall, by which the floor is known
 	Policy     correct.Policy
 	Traces     func(seed uint64, hours int) []Trace
 }
@@ -78,7 +83,7 @@ type Class struct {
 // Measure measures one class of counters.
 func Measure(ctx context.Context, way Way, class Class, s Settings) (Row, error) {
 	m := newMeter()
-	row := Row{Class: class.Name, Reach: class.Reach}
+	row := Row{Class: class.Name, Reach: class.Reach, Right: class.Right}
 	err := everySeed(s, &row, class.Traces, func(_ int, traces []Trace) ([]Part, error) {
 		outs, err := way.Counters(ctx, class.Policy, traces)
 		if err != nil {
@@ -90,6 +95,7 @@ func Measure(ctx context.Context, way Way, class Class, s Settings) (Row, error)
 			if err != nil {
 				return nil, fmt.Errorf("trace %s: %w", tr.Name, err)
 			}
+			f.Floor = floor(class.Right, tr.shown())
 			parts[i] = Part{tr.Name, f}
 		}
 		return parts, nil
@@ -130,15 +136,25 @@ func everySeed[T any](s Settings, row *Row, traces func(uint64, int) []T, judge 
 		row.Mean.add(seed, 1/float64(s.Seeds))
 		row.Worst = max(row.Worst, seed.Pawl)
 		row.Seeds = append(row.Seeds, seed.Pawl)
+		if row.Right != Unknown {
+			row.Floors = append(row.Floors, seed.Floor)
+		}
 	}
+	row.Far = row.far(s.Seed)
 	row.Took = time.Since(began)
 	return nil
 }
 
+// withinReach: the mean is within the reach, and no seed is beyond (see Far).
 func (r *Row) withinReach(overPromQL float64, handsOff bool) bool {
 	limit := r.Reach
 	if overPromQL > 0 {
 		limit = min(limit, r.Mean.PromQL+overPromQL)
+	}
+	for _, x := range r.Far {
+		if x.Beyond {
+			return false
+		}
 	}
 	return r.Mean.Pawl <= limit && r.Mean.Steps == 0 && (!handsOff || r.Mean.Changed == 0)
 }
@@ -148,6 +164,7 @@ func (f *Figures) add(g Figures, share float64) {
 	f.MetricsQL += share * g.MetricsQL
 	f.Pawl += share * g.Pawl
 	f.Sum += share * g.Sum
+	f.Floor += share * g.Floor
 	f.Steps += g.Steps
 	f.Changed += g.Changed
 }

@@ -11,17 +11,17 @@ import (
 func Classes() []Class {
 	impute := correct.Policy{Impute: true}
 	return []Class{
-		{Name: "lost increments at a crash", Reach: 0.004, Traces: counters(panicking[number]())},
-		{Name: "the post-mortem's own table", Reach: 0, Traces: postMortem},
-		{Name: "one of N workers recycles", Reach: 0.0195, Traces: counters(recycling[number]())},
+		{Name: "lost increments at a crash", Reach: 0.004, Right: Losses, Traces: counters(panicking[number]())},
+		{Name: "the post-mortem's own table", Reach: 0, Right: Losses, Traces: postMortem},
+		{Name: "one of N workers recycles", Reach: 0.0195, Right: Losses, Traces: counters(recycling[number]())},
 		{Name: "one of N workers recycles, impute", Reach: 0.003, Policy: impute, Traces: counters(recycling[number]())},
-		{Name: "whole restart, then a burst", Reach: 0.0005, OverPromQL: 0.0005, Traces: counters(restarting[number](restartShare, rates, bursts, false))},
-		{Name: "whole restart, then a burst, start timestamps", Reach: 0, Traces: counters(restarting[number](restartShare, rates, bursts, true))},
-		{Name: "crash loops", Reach: 0.001, Traces: counters(restarting[number](loopShare, loopRates, bursts[:1], false))},
-		{Name: "crash loops, start timestamps", Reach: 0, Traces: counters(restarting[number](loopShare, loopRates, bursts[:1], true))},
-		{Name: "stale reads, HA flips", Reach: 0.002, Traces: counters(flipping[number]())},
-		{Name: "float jitter", Reach: 0.0008, Traces: jitterTraces},
-		{Name: "healthy counters, odd floats", Reach: 0, HandsOff: true, Traces: healthyTraces},
+		{Name: "whole restart, then a burst", Reach: 0.0005, OverPromQL: 0.0005, Right: Restarts, Traces: counters(restarting[number](restartShare, rates, bursts, false))},
+		{Name: "whole restart, then a burst, start timestamps", Reach: 0, Right: Restarts, Traces: counters(restarting[number](restartShare, rates, bursts, true))},
+		{Name: "crash loops", Reach: 0.001, Right: Restarts, Traces: counters(restarting[number](loopShare, loopRates, bursts[:1], false))},
+		{Name: "crash loops, start timestamps", Reach: 0, Right: Restarts, Traces: counters(restarting[number](loopShare, loopRates, bursts[:1], true))},
+		{Name: "stale reads, HA flips", Reach: 0.002, Right: Dips, Traces: counters(flipping[number]())},
+		{Name: "float jitter", Reach: 0.0008, Right: Dips, Traces: jitterTraces},
+		{Name: "healthy counters, odd floats", Reach: 0, HandsOff: true, Right: Dips, Traces: healthyTraces},
 	}
 }
 

@@ -37,8 +37,7 @@ type HistClass struct {
 	Reach      float64
 	OverPromQL float64 // if not 0, also at most this much more than PromQL's
 	HandsOff   bool    // bit for bit
-	Losses     bool    // nothing but losses befalls it: so the floor is known
-	Restarts   bool    // nothing but restarts
+	Right      Fate    // the right verdict at every fall, by which the floor is known
 	Policy     correct.Policy
 	Traces     func(seed uint64, hours int) []HistTrace
 }
@@ -48,14 +47,13 @@ type HistRow struct {
 	Row
 	RawRatio float64 `json:"rawRatio"` // the highest ratio of a bucket's increase to the next upper one's, PromQL alone
 	Ratio    float64 `json:"ratio"`    // the same of what goes out
-	Floor    float64 `json:"floor"`    // error of who knows which of both it was whenever a density fell, and adds nothing that was not seen; 0 unknown
 	Bent     int     `json:"bent"`     // timestamps at which what goes out is not cumulative in value or increase
 }
 
 // MeasureHistogram measures one class.
 func MeasureHistogram(ctx context.Context, way Way, class HistClass, s Settings) (HistRow, error) {
 	m := newMeter()
-	row := HistRow{Row: Row{Class: class.Name, Reach: class.Reach}}
+	row := HistRow{Row: Row{Class: class.Name, Reach: class.Reach, Right: class.Right}}
 	seeds := make([]HistRow, s.Seeds) // what each of them adds to the row
 	err := everySeed(s, &row.Row, class.Traces, func(seed int, traces []HistTrace) ([]Part, error) {
 		outs, err := way.Histograms(ctx, class.Policy, traces)
@@ -68,9 +66,7 @@ func MeasureHistogram(ctx context.Context, way Way, class HistClass, s Settings)
 			if err != nil {
 				return nil, fmt.Errorf("trace %s: %w", tr.Name, err)
 			}
-			if class.Losses || class.Restarts {
-				seeds[seed].Floor += floor(tr, class.Restarts) / float64(len(traces)*s.Seeds)
-			}
+			f.Floor = floor(class.Right, tr.shown())
 			parts[i] = Part{tr.Name, f}
 		}
 		return parts, nil
@@ -79,21 +75,11 @@ func MeasureHistogram(ctx context.Context, way Way, class HistClass, s Settings)
 		return HistRow{}, fmt.Errorf("class %q: %w", class.Name, err)
 	}
 	for _, x := range seeds {
-		row.Floor, row.Bent = row.Floor+x.Floor, row.Bent+x.Bent
+		row.Bent += x.Bent
 		row.RawRatio, row.Ratio = max(row.RawRatio, x.RawRatio), max(row.Ratio, x.Ratio)
 	}
 	row.Within = row.withinReach(class.OverPromQL, class.HandsOff) && row.Bent == 0 && row.Ratio <= 1
 	return row, nil
-}
-
-// aboveFloor is what windows and extrapolation may add to the floor, which is taken over whole traces.
-const aboveFloor = 1.1
-
-// Limit is what the mean error may be in a test: the reach, or the floor where
-// that is above it, for no relay can know more. The table tells what is beyond
-// the reach all the same.
-func (r *HistRow) Limit(margin float64) float64 {
-	return margin * max(r.Reach, aboveFloor*r.Floor)
 }
 
 // histogram measures one trace: over all buckets, and over _sum.
@@ -144,46 +130,6 @@ func (m *meter) histogram(ctx context.Context, tr HistTrace, out []Frame, row *H
 	var err error
 	f.Sum, err = m.distance(ctx, column(out, sumColumn), column(tr.Truth, sumColumn), tr.Hours)
 	return f, err
-}
-
-// floor is the error of adding up what every step shows: what a density grew
-// by, or, after a restart that any of them shows, what it is. It is taken over
-// the whole trace, not by windows.
-func floor(tr HistTrace, restarts bool) float64 {
-	off, all := 0.0, 0.0
-	var last, was []float64
-	for i, f := range tr.Raw {
-		if f.Stale {
-			continue
-		}
-		now := tr.Truth[i].B
-		if last != nil {
-			step, fell := densities(f.B, last)
-			if fell && restarts {
-				step, _ = densities(f.B, make([]float64, len(f.B)))
-			}
-			shown := 0.0
-			for k := range f.B {
-				shown += max(0, step[k])
-				off += math.Abs(now[k] - was[k] - shown)
-				all += now[k] - was[k]
-			}
-		}
-		last, was = f.B, now
-	}
-	return off / all
-}
-
-// densities are what each bucket alone grew by, and whether one fell.
-func densities(now, was []float64) (step []float64, fell bool) {
-	below := 0.0
-	for k := range now {
-		d := now[k] - was[k]
-		step = append(step, d-below)
-		fell = fell || d < below
-		below = d
-	}
-	return step, fell
 }
 
 // ratio is the highest one of a lower bucket's increase to an upper one's, as

@@ -16,13 +16,13 @@ var shares = []float64{0.03, 0.06, 0.10, 0.13, 0.15, 0.15, 0.13, 0.10, 0.07, 0.0
 func HistClasses() []HistClass {
 	impute := correct.Policy{Impute: true}
 	return []HistClass{
-		{Name: "lost increments at a crash, histogram", Reach: 0.002, Losses: true, Traces: histograms(panicking[counts]())},
-		{Name: "one of N workers recycles, histogram", Reach: 0.0195, Losses: true, Traces: histograms(recycling[counts]())},
+		{Name: "lost increments at a crash, histogram", Reach: 0.002, Right: Losses, Traces: histograms(panicking[counts]())},
+		{Name: "one of N workers recycles, histogram", Reach: 0.0195, Right: Losses, Traces: histograms(recycling[counts]())},
 		{Name: "one of N workers recycles, histogram, impute", Reach: 0.003, Policy: impute, Traces: histograms(recycling[counts]())},
-		{Name: "stale reads, HA flips, histogram", Reach: 0.002, Traces: histograms(flipping[counts]())},
-		{Name: "low-traffic histograms, full restarts", Reach: 0.0002, OverPromQL: 0.0005, Restarts: true, Traces: histograms(restarting[counts](lowShare, lowRates, bursts[:1], false))},
-		{Name: "low-traffic histograms, full restarts, start timestamps", Reach: 0, Traces: histograms(restarting[counts](lowShare, lowRates, bursts[:1], true))},
-		{Name: "healthy histograms", Reach: 0, HandsOff: true, Traces: histograms(steadily[counts](0.01, 1, 100))},
+		{Name: "stale reads, HA flips, histogram", Reach: 0.002, Right: Dips, Traces: histograms(flipping[counts]())},
+		{Name: "low-traffic histograms, full restarts", Reach: 0.0002, OverPromQL: 0.0005, Right: Restarts, Traces: histograms(restarting[counts](lowShare, lowRates, bursts[:1], false))},
+		{Name: "low-traffic histograms, full restarts, start timestamps", Reach: 0, Right: Restarts, Traces: histograms(restarting[counts](lowShare, lowRates, bursts[:1], true))},
+		{Name: "healthy histograms", Reach: 0, HandsOff: true, Right: Dips, Traces: histograms(steadily[counts](0.01, 1, 100))},
 	}
 }
 

@@ -27,12 +27,12 @@ func measureHistograms(t *testing.T, classes []accuracy.HistClass, s accuracy.Se
 				t.Fatal(err)
 			}
 			t.Logf("PromQL %.4g (ratio %.4g), 1/8 rule %.4g, pawl %.4g (worst seed %.4g, floor %.4g), _sum %.4g, reach %.4g",
-				row.Mean.PromQL, row.RawRatio, row.Mean.MetricsQL, row.Mean.Pawl, row.Worst, row.Floor, row.Mean.Sum, row.Reach)
+				row.Mean.PromQL, row.RawRatio, row.Mean.MetricsQL, row.Mean.Pawl, row.Worst, row.Mean.Floor, row.Mean.Sum, row.Reach)
 			for _, p := range row.Traces {
 				t.Logf("  %s: PromQL %.4g, pawl %.4g, _sum %.4g", p.Name, p.Mean.PromQL, p.Mean.Pawl, p.Mean.Sum)
 			}
 			if row.Mean.Pawl > row.Limit(margin) {
-				t.Errorf("error %.4g is beyond %v times the reach of %.4g, and the floor of %.4g", row.Mean.Pawl, margin, row.Reach, row.Floor)
+				t.Errorf("error %.4g is beyond %v times the reach of %.4g, and the floor of %.4g", row.Mean.Pawl, margin, row.Reach, row.Mean.Floor)
 			}
 			if limit := row.Mean.PromQL + margin*class.OverPromQL; class.OverPromQL > 0 && row.Mean.Pawl > limit {
 				t.Errorf("error %.4g is beyond PromQL's %.4g plus %.4g", row.Mean.Pawl, row.Mean.PromQL, margin*class.OverPromQL)

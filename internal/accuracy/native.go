@@ -35,6 +35,7 @@ type NativeClass struct {
 	Name     string
 	Reach    float64 // of the count; a sum also has the values that were hidden: sumReach times as much
 	HandsOff bool
+	Right    Fate // the right verdict at every fall, by which the floor is known
 	Policy   correct.Policy
 	Traces   func(seed uint64, hours int) []NativeTrace
 }
@@ -45,7 +46,7 @@ const SumReach = 1.25
 // MeasureNative measures one class.
 func MeasureNative(ctx context.Context, way Way, class NativeClass, s Settings) (Row, error) {
 	m := newMeter()
-	row := Row{Class: class.Name, Reach: class.Reach}
+	row := Row{Class: class.Name, Reach: class.Reach, Right: class.Right}
 	err := everySeed(s, &row, class.Traces, func(_ int, traces []NativeTrace) ([]Part, error) {
 		outs, err := way.Natives(ctx, class.Policy, traces)
 		if err != nil {
@@ -57,6 +58,7 @@ func MeasureNative(ctx context.Context, way Way, class NativeClass, s Settings) 
 			if err != nil {
 				return nil, fmt.Errorf("trace %s: %w", tr.Name, err)
 			}
+			f.Floor = floor(class.Right, tr.shown())
 			parts[i] = Part{tr.Name, f}
 		}
 		return parts, nil

@@ -12,12 +12,12 @@ import (
 func NativeClasses() []NativeClass {
 	impute := correct.Policy{Impute: true}
 	return []NativeClass{
-		{Name: "lost increments at a crash, native", Reach: 0.0025, Traces: natives(panicking[exponential]())},
-		{Name: "one of N workers recycles, native", Reach: 0.0195, Traces: natives(recycling[exponential]())},
+		{Name: "lost increments at a crash, native", Reach: 0.0025, Right: Losses, Traces: natives(panicking[exponential]())},
+		{Name: "one of N workers recycles, native", Reach: 0.0195, Right: Losses, Traces: natives(recycling[exponential]())},
 		{Name: "one of N workers recycles, native, impute", Reach: 0.003, Policy: impute, Traces: natives(recycling[exponential]())},
-		{Name: "whole restart, then a burst, native", Reach: 0.0005, Traces: natives(restarting[exponential](restartShare, rates, bursts, false))},
-		{Name: "stale reads, HA flips, native", Reach: 0.002, Traces: natives(flipping[exponential]())},
-		{Name: "healthy native histograms", Reach: 0, HandsOff: true, Traces: natives(steadily[exponential](0.01, 1, 20))},
+		{Name: "whole restart, then a burst, native", Reach: 0.0005, Right: Restarts, Traces: natives(restarting[exponential](restartShare, rates, bursts, false))},
+		{Name: "stale reads, HA flips, native", Reach: 0.002, Right: Dips, Traces: natives(flipping[exponential]())},
+		{Name: "healthy native histograms", Reach: 0, HandsOff: true, Right: Dips, Traces: natives(steadily[exponential](0.01, 1, 20))},
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 func SummaryClasses() []HistClass {
 	impute := correct.Policy{Impute: true}
 	return []HistClass{
-		{Name: "one of N workers recycles, summary", Reach: 0.0195, Losses: true, Traces: summaries(recycling[tally]())},
+		{Name: "one of N workers recycles, summary", Reach: 0.0195, Right: Losses, Traces: summaries(recycling[tally]())},
 		{Name: "one of N workers recycles, summary, impute", Reach: 0.003, Policy: impute, Traces: summaries(recycling[tally]())},
-		{Name: "whole restart, then a burst, summary", Reach: 0.0005, OverPromQL: 0.0005, Traces: summaries(restarting[tally](restartShare, rates, bursts, false))},
+		{Name: "whole restart, then a burst, summary", Reach: 0.0005, OverPromQL: 0.0005, Right: Restarts, Traces: summaries(restarting[tally](restartShare, rates, bursts, false))},
 	}
 }
 

@@ -2,7 +2,8 @@
 //
 //	go run ./internal/accuracy/cmd -seed 1 -seeds 6 -hours 10
 //
-// It exits with 1 when a figure is beyond its reach. With -relay it also sends
+// It exits with 1 when a class's mean is beyond its reach, or a single seed of it
+// beyond 1.5 times the reach and also beyond 1.1 times its own floor. With -relay it also sends
 // one class of each kind through that program, with -plots it draws every
 // class.
 package main

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -81,22 +82,19 @@ func took(row accuracy.Row) {
 }
 
 func (r *report) within() bool {
-	for _, row := range append(append([]accuracy.Row{}, r.Rows...), r.Natives...) {
-		if !row.Within {
-			return false
-		}
-	}
-	for _, row := range append(append([]accuracy.HistRow{}, r.Histograms...), r.Summaries...) {
-		if !row.Within {
-			return false
-		}
+	return !slices.ContainsFunc(r.all(), func(row accuracy.Row) bool { return !row.Within })
+}
+
+// all are the lines of all tables.
+func (r *report) all() []accuracy.Row {
+	list := slices.Concat(r.Rows, r.Natives)
+	for _, row := range slices.Concat(r.Histograms, r.Summaries) {
+		list = append(list, row.Row)
 	}
 	for _, row := range r.Relay {
-		if !row.Within {
-			return false
-		}
+		list = append(list, row.Row)
 	}
-	return true
+	return list
 }
 
 func (r *report) write(o options) error {
@@ -125,40 +123,40 @@ func (r *report) text(out io.Writer, parts bool) error {
 	fmt.Fprintf(out, "seeds %d to %d, %d h each, scrapes every 15 s\n", r.Seed, r.Seed+uint64(r.Seeds)-1, r.Hours)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(r.Rows) > 0 {
-		fmt.Fprintln(w, "class\tPromQL\t1/8 rule\tpawl\tworst seed\treach\tsteps down\t")
+		fmt.Fprintln(w, "floor: the error of who knows every verdict and adds nothing that was not seen\nclass\tPromQL\t1/8 rule\tpawl\tfloor\tworst seed\treach\tsteps down\t")
 		for _, x := range r.Rows {
-			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.MetricsQL, x.Mean.Pawl, x.Worst, x.Reach, x.Mean.Steps, beyond(x.Within))
+			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%s\t%.4g\t%.4g\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.MetricsQL, x.Mean.Pawl, floor(x), x.Worst, x.Reach, x.Mean.Steps, beyond(x.Within))
 			for _, p := range settings(x, parts) {
-				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t\t\t%d\t\n", p.Name, p.Mean.PromQL, p.Mean.MetricsQL, p.Mean.Pawl, p.Mean.Steps)
+				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t%.4g\t\t\t%d\t\n", p.Name, p.Mean.PromQL, p.Mean.MetricsQL, p.Mean.Pawl, p.Mean.Floor, p.Mean.Steps)
 			}
 		}
 	}
 	if len(r.Histograms) > 0 {
-		fmt.Fprintln(w, "\nclassic histograms: ratio is the highest of two neighbouring buckets' increases, floor the error of who knows every verdict")
-		fmt.Fprintln(w, "class\tPromQL\t1/8 rule\tpawl\tworst seed\treach\tfloor\t_sum\tratio, PromQL\tratio, pawl\tsteps down\tnot cumulative\t")
+		fmt.Fprintln(w, "\nclassic histograms: ratio is the highest of two neighbouring buckets' increases")
+		fmt.Fprintln(w, "class\tPromQL\t1/8 rule\tpawl\tfloor\tworst seed\treach\t_sum\tratio, PromQL\tratio, pawl\tsteps down\tnot cumulative\t")
 		for _, x := range r.Histograms {
-			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%s\t%s\t%d\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.MetricsQL, x.Mean.Pawl, x.Worst, x.Reach, x.Floor,
+			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%s\t%.4g\t%.4g\t%.4g\t%s\t%s\t%d\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.MetricsQL, x.Mean.Pawl, floor(x.Row), x.Worst, x.Reach,
 				x.Mean.Sum, ratio(x.RawRatio), ratio(x.Ratio), x.Mean.Steps, x.Bent, beyond(x.Within))
 			for _, p := range settings(x.Row, parts) {
-				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t\t\t\t%.4g\t\t\t%d\t\t\n", p.Name, p.Mean.PromQL, p.Mean.MetricsQL, p.Mean.Pawl, p.Mean.Sum, p.Mean.Steps)
+				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t%.4g\t\t\t%.4g\t\t\t%d\t\t\n", p.Name, p.Mean.PromQL, p.Mean.MetricsQL, p.Mean.Pawl, p.Mean.Floor, p.Mean.Sum, p.Mean.Steps)
 			}
 		}
 	}
 	if len(r.Natives) > 0 {
-		fmt.Fprintln(w, "\nnative histograms\nclass\tPromQL\tcount\tworst seed\tsum\treach\tresets\t")
+		fmt.Fprintln(w, "\nnative histograms\nclass\tPromQL\tcount\tfloor\tworst seed\tsum\treach\tresets\t")
 		for _, x := range r.Natives {
-			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.Pawl, x.Worst, x.Mean.Sum, x.Reach, x.Mean.Steps, beyond(x.Within))
+			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%s\t%.4g\t%.4g\t%.4g\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.Pawl, floor(x), x.Worst, x.Mean.Sum, x.Reach, x.Mean.Steps, beyond(x.Within))
 			for _, p := range settings(x, parts) {
-				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t\t%.4g\t\t%d\t\n", p.Name, p.Mean.PromQL, p.Mean.Pawl, p.Mean.Sum, p.Mean.Steps)
+				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t\t%.4g\t\t%d\t\n", p.Name, p.Mean.PromQL, p.Mean.Pawl, p.Mean.Floor, p.Mean.Sum, p.Mean.Steps)
 			}
 		}
 	}
 	if len(r.Summaries) > 0 {
-		fmt.Fprintln(w, "\nsummaries\nclass\tPromQL\t1/8 rule\t_count\tworst seed\t_sum\treach\tsteps down\t")
+		fmt.Fprintln(w, "\nsummaries\nclass\tPromQL\t1/8 rule\t_count\tfloor\tworst seed\t_sum\treach\tsteps down\t")
 		for _, x := range r.Summaries {
-			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.MetricsQL, x.Mean.Pawl, x.Worst, x.Mean.Sum, x.Reach, x.Mean.Steps, beyond(x.Within))
+			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%s\t%.4g\t%.4g\t%.4g\t%d\t%s\n", x.Class, x.Mean.PromQL, x.Mean.MetricsQL, x.Mean.Pawl, floor(x.Row), x.Worst, x.Mean.Sum, x.Reach, x.Mean.Steps, beyond(x.Within))
 			for _, p := range settings(x.Row, parts) {
-				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t\t%.4g\t\t%d\t\n", p.Name, p.Mean.PromQL, p.Mean.MetricsQL, p.Mean.Pawl, p.Mean.Sum, p.Mean.Steps)
+				fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t%.4g\t\t%.4g\t\t%d\t\n", p.Name, p.Mean.PromQL, p.Mean.MetricsQL, p.Mean.Pawl, p.Mean.Floor, p.Mean.Sum, p.Mean.Steps)
 			}
 		}
 	}
@@ -168,7 +166,30 @@ func (r *report) text(out io.Writer, parts bool) error {
 			fmt.Fprintf(w, "%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%d\t%d\t%d of %d\t%s\n", x.Class, x.Mean.PromQL, x.Engine, x.Mean.Pawl, x.Worst, x.Reach, x.Mean.Steps, x.Odd, x.Other, x.Samples, beyond(x.Within))
 		}
 	}
+	r.seeds(w)
 	return w.Flush()
+}
+
+// seeds lists every seed that is further off than a single one may be, beyond or not.
+func (r *report) seeds(w io.Writer) {
+	fmt.Fprintf(w, "\nseeds more than %v times the reach off; beyond: also more than %v times the floor, which is how near who knows every verdict would be\nclass\tseed\tpawl\treach\tfloor\tof the reach\tof the floor\t\n", accuracy.OfSeed, accuracy.AboveFloor)
+	for _, x := range r.all() {
+		for _, f := range x.Far {
+			of := "–"
+			if f.Floor > 0 {
+				of = fmt.Sprintf("%.2f", f.Pawl/f.Floor)
+			}
+			fmt.Fprintf(w, "%s\t%d\t%.4g\t%.4g\t%.4g\t%.2f\t%s\t%s\n", x.Class, f.Seed, f.Pawl, x.Reach, f.Floor, f.Pawl/x.Reach, of, beyond(!f.Beyond))
+		}
+	}
+}
+
+// floor is a dash where it is not known.
+func floor(r accuracy.Row) string {
+	if r.Floors == nil {
+		return "–"
+	}
+	return fmt.Sprintf("%.4g", r.Mean.Floor)
 }
 
 func settings(r accuracy.Row, parts bool) []accuracy.Part {

@@ -60,6 +60,8 @@ type Plan struct {
 	Repeat  int // runs of the main measurement; medians are shown
 	Batch   int // samples per request
 	Conns   int // shards, one connection each
+	// Capacity is Prometheus' queue_config.capacity, samples: how far a shard runs ahead of the slowest, see apart. 0: no bound.
+	Capacity int
 
 	BigSeries  int // active series of the run that must not cost more per sample
 	BigScrapes int
@@ -75,10 +77,13 @@ type Plan struct {
 	SweepEach   int   // series of each point of the second sweep
 }
 
+// prometheusCapacity is Prometheus' default (config.DefaultQueueConfig of 3.x), as a Batch of 2,000 is its max_samples_per_send.
+const prometheusCapacity = 10_000
+
 // Short is a plan for a look of some minutes; its figures are hints.
 func Short() Plan {
 	return Plan{
-		Series: 20_000, Scrapes: 15, Repeat: 1, Batch: 2000, Conns: 4, BigSeries: 100_000, BigScrapes: 8,
+		Series: 20_000, Scrapes: 15, Repeat: 1, Batch: 2000, Conns: 4, Capacity: prometheusCapacity, BigSeries: 100_000, BigScrapes: 8,
 		Rate: 200, Small: 500, LatencyS: 8 * time.Second, Outage: 4 * time.Second, Settle: 80 * time.Second,
 		SweepSeries: []int{20_000, 100_000}, SweepShares: []int{0, 10, 100}, SweepEach: 10_000,
 	}
@@ -87,7 +92,7 @@ func Short() Plan {
 // Long is the plan whose figures docs/performance.md shows: about an hour.
 func Long() Plan {
 	return Plan{
-		Series: 100_000, Scrapes: 30, Repeat: 5, Batch: 2000, Conns: 4, BigSeries: 1_000_000, BigScrapes: 8,
+		Series: 100_000, Scrapes: 30, Repeat: 5, Batch: 2000, Conns: 4, Capacity: prometheusCapacity, BigSeries: 1_000_000, BigScrapes: 8,
 		Rate: 200, Small: 500, LatencyS: 30 * time.Second, Outage: 20 * time.Second, Settle: 2 * time.Minute,
 		SweepSeries: []int{100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000},
 		SweepShares: []int{0, 1, 5, 10, 25, 50, 75, 100}, SweepEach: 50_000,

@@ -21,7 +21,7 @@ func (b *bencher) big(ctx context.Context, p Proto) error {
 	}
 	defer r.close()
 	fleet := &Fleet{Series: b.Plan.BigSeries}
-	load := NewLoad(fleet, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch)
+	load := NewLoad(fleet, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch, b.Plan.Capacity)
 	c, err := r.run(ctx, load, b.Plan.BigScrapes)
 	load.Close()
 	if err != nil {
@@ -64,7 +64,7 @@ func (b *bencher) big(ctx context.Context, p Proto) error {
 // checkpoint measures answers at a fixed rate before, during and after a
 // checkpoint that holds every series.
 func (b *bencher) checkpoint(ctx context.Context, r *rig, p Proto, f *Fleet, start int64, sent Sum) error {
-	load := NewLoad(f, p, r.write+"/api/v1/write", smallShards, b.Plan.Small)
+	load := NewLoad(f, p, r.write+"/api/v1/write", smallShards, b.Plan.Small, b.Plan.Capacity)
 	defer load.Close()
 	load.Follow(start, b.Plan.BigScrapes)
 	pacing, stop := context.WithCancel(ctx)

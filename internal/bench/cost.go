@@ -46,9 +46,10 @@ func (b *bencher) cost(ctx context.Context, p Proto) error {
 		subjects = append(subjects, o)
 	}
 	runs := make([][]costs, len(subjects))
+	var unbound []costs
 	for k := range b.Plan.Repeat {
 		for i, s := range subjects {
-			c, err := b.fresh(ctx, s, p, &Fleet{Series: b.Plan.Series}, b.Plan.Scrapes)
+			c, err := b.fresh(ctx, s, p, &Fleet{Series: b.Plan.Series}, b.Plan.Scrapes, b.Plan.Capacity)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.Name, err)
 			}
@@ -56,8 +57,21 @@ func (b *bencher) cost(ctx context.Context, p Proto) error {
 			b.logf("%s %s run %d: %.3f CPU-s per million samples with start and stop (%.3f of it in the kernel), %.3f without, %.3f after the first scrape, %.2f M samples/s, %d MB",
 				s.Name, p, k+1, c.wholePerMillion(), c.system/float64(c.samples)*1e6, c.perMillion(), c.laterPerMillion(), c.perSecond()/1e6, c.end.rss>>20)
 		}
+		if b.Plan.Capacity == 0 {
+			continue
+		}
+		c, err := b.fresh(ctx, relay, p, &Fleet{Series: b.Plan.Series}, b.Plan.Scrapes, 0)
+		if err != nil {
+			return fmt.Errorf("%s, connections apart without bound: %w", relay.Name, err)
+		}
+		unbound = append(unbound, c)
+		b.logf("%s %s run %d, connections apart without bound: %.3f CPU-s per million samples with start and stop, %.3f after the first scrape", relay.Name, p, k+1, c.wholePerMillion(), c.laterPerMillion())
 	}
 	b.addCosts(p, subjects[0].Name, runs[0])
+	if len(unbound) > 0 {
+		b.addRuns(p, subjects[0].Name, figureUnbound, unbound, costs.wholePerMillion)
+		b.addRuns(p, subjects[0].Name, figureUnboundLater, unbound, costs.laterPerMillion)
+	}
 	if len(subjects) > 1 {
 		b.addCosts(p, subjects[1].Name, runs[1])
 	}
@@ -65,14 +79,7 @@ func (b *bencher) cost(ctx context.Context, p Proto) error {
 }
 
 func (b *bencher) addCosts(p Proto, name string, runs []costs) {
-	of := func(f func(costs) float64) []float64 {
-		var vs []float64
-		for _, r := range runs {
-			vs = append(vs, f(r))
-		}
-		return vs
-	}
-	add := func(figure string, f func(costs) float64) { b.report.add(p, name, figure, of(f)) }
+	add := func(figure string, f func(costs) float64) { b.addRuns(p, name, figure, runs, f) }
 	add(figureWhole, costs.wholePerMillion)
 	add(figureCost, costs.perMillion)
 	add(figureLater, costs.laterPerMillion)
@@ -81,14 +88,24 @@ func (b *bencher) addCosts(p Proto, name string, runs []costs) {
 	add(figurePeak, func(c costs) float64 { return float64(c.peak) / 1e6 })
 }
 
-// fresh measures a subject with an empty storage, from its start to its end.
-func (b *bencher) fresh(ctx context.Context, s Subject, p Proto, f *Fleet, scrapes int) (c costs, err error) {
+// addRuns adds what f gives of each run.
+func (b *bencher) addRuns(p Proto, name, figure string, runs []costs, f func(costs) float64) {
+	var vs []float64
+	for _, r := range runs {
+		vs = append(vs, f(r))
+	}
+	b.report.add(p, name, figure, vs)
+}
+
+// fresh measures a subject with an empty storage, from its start to its end;
+// capacity as in Plan.
+func (b *bencher) fresh(ctx context.Context, s Subject, p Proto, f *Fleet, scrapes, capacity int) (c costs, err error) {
 	r, err := b.assemble(ctx, s, p)
 	if err != nil {
 		return c, err
 	}
 	defer r.close()
-	load := NewLoad(f, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch)
+	load := NewLoad(f, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch, capacity)
 	defer load.Close()
 	if c, err = r.run(ctx, load, scrapes); err != nil {
 		return c, err

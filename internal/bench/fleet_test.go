@@ -157,7 +157,7 @@ func TestFaultsHitTheirShare(t *testing.T) {
 }
 
 func TestShardsKeepEverySeriesInOrder(t *testing.T) {
-	l := NewLoad(&Fleet{Series: 5000}, V1, "", 4, 500)
+	l := NewLoad(&Fleet{Series: 5000}, V1, "", 4, 500, 0)
 	seen := map[uint32]int{}
 	for s, sh := range l.shards {
 		for _, b := range sh.batches {

@@ -23,10 +23,12 @@ type Load struct {
 	client   *http.Client
 	start    int64 // ms, of the first scrape
 	interval int64 // ms
+	apart    *apart
 	acked    atomic.Int64
 }
 
 type shard struct {
+	number  int
 	batches []*batch
 	at      int // the batch to be sent next
 	sum     Sum // of everything that was acknowledged
@@ -37,21 +39,24 @@ type shard struct {
 // tell it. It says nothing about how fast they are sent.
 const scrapeInterval = 15 * time.Second
 
-// NewLoad prepares the requests of a fleet, size samples each. The first
+// NewLoad prepares the requests of a fleet, size samples each. No shard runs
+// further ahead of another than Prometheus lets it with that
+// queue_config.capacity, in samples; 0: they run apart without bound. The first
 // timestamps lie just ahead of now: a Prometheus that forwards ignores what is
 // older than its own start.
-func NewLoad(f *Fleet, p Proto, url string, shards, size int) *Load {
+func NewLoad(f *Fleet, p Proto, url string, shards, size, capacity int) *Load {
 	transport := &http.Transport{MaxIdleConnsPerHost: shards, MaxConnsPerHost: shards, DisableCompression: true}
 	l := &Load{
 		fleet: f, proto: p, url: url, client: &http.Client{Transport: transport, Timeout: time.Minute},
 		start: time.Now().Add(5 * time.Second).UnixMilli(), interval: scrapeInterval.Milliseconds(),
+		apart: newApart(shards, size, capacity),
 	}
 	for s := range shards {
 		var ids []uint32
 		for i := s; i < f.Series; i += shards {
 			ids = append(ids, uint32(i))
 		}
-		sh := &shard{}
+		sh := &shard{number: s}
 		for len(ids) > 0 {
 			n := min(size, len(ids))
 			sh.batches = append(sh.batches, newBatch(f, ids[:n], p))
@@ -91,6 +96,9 @@ func (l *Load) Sent() (s Sum) {
 func (l *Load) Scrapes(ctx context.Context, n int) error {
 	return l.each(func(sh *shard) error {
 		for range n * len(sh.batches) {
+			if err := l.apart.wait(ctx, sh.number, len(sh.batches[sh.at].series)); err != nil {
+				return err
+			}
 			if err := l.next(ctx, sh); err != nil {
 				return err
 			}
@@ -102,8 +110,12 @@ func (l *Load) Scrapes(ctx context.Context, n int) error {
 // each runs fn for all shards side by side and gives the first error.
 func (l *Load) each(fn func(*shard) error) error {
 	errs := make(chan error, len(l.shards))
+	l.apart.begin()
 	for _, sh := range l.shards {
-		go func() { errs <- fn(sh) }()
+		go func() {
+			defer l.apart.end(sh.number)
+			errs <- fn(sh)
+		}()
 	}
 	var first error
 	for range l.shards {
@@ -125,6 +137,7 @@ func (l *Load) next(ctx context.Context, sh *shard) error {
 		return err
 	}
 	sh.sum = sh.sum.plus(sum)
+	l.apart.answered(sh.number, len(b.series))
 	l.acked.Add(sum.Samples)
 	return nil
 }
@@ -208,6 +221,9 @@ func (l *Load) Paced(ctx context.Context, rate int) ([]Answer, error) {
 			case <-ctx.Done():
 				return nil
 			case <-time.After(time.Until(due)):
+			}
+			if l.apart.wait(ctx, sh.number, len(sh.batches[sh.at].series)) != nil {
+				return nil
 			}
 			// What was begun is finished: the sums must stay right.
 			if err := l.next(context.WithoutCancel(ctx), sh); err != nil {

@@ -15,7 +15,7 @@ func TestWhatIsSentIsCounted(t *testing.T) {
 	for _, p := range []Proto{V1, V2} {
 		u := newUpstream()
 		srv := httptest.NewServer(u)
-		l := NewLoad(&Fleet{Series: 3000}, p, srv.URL+"/api/v1/write", 4, 200)
+		l := NewLoad(&Fleet{Series: 3000}, p, srv.URL+"/api/v1/write", 4, 200, 0)
 		if err := l.Scrapes(t.Context(), 3); err != nil {
 			t.Fatal(err)
 		}
@@ -32,12 +32,12 @@ func TestFollowGoesOnWhereTheOtherStopped(t *testing.T) {
 	u := newUpstream()
 	srv := httptest.NewServer(u)
 	defer srv.Close()
-	whole := NewLoad(f, V1, srv.URL, 2, 100)
+	whole := NewLoad(f, V1, srv.URL, 2, 100, 0)
 	defer whole.Close()
 	if err := whole.Scrapes(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
-	cut := NewLoad(f, V1, srv.URL, 3, 70)
+	cut := NewLoad(f, V1, srv.URL, 3, 70, 0)
 	defer cut.Close()
 	before := whole.Sent()
 	cut.Follow(whole.start, 3)
@@ -63,7 +63,7 @@ func TestARefusedRequestIsSentAgain(t *testing.T) {
 		u.ServeHTTP(w, r)
 	}))
 	defer srv.Close()
-	l := NewLoad(&Fleet{Series: 100}, V1, srv.URL, 1, 100)
+	l := NewLoad(&Fleet{Series: 100}, V1, srv.URL, 1, 100, 0)
 	defer l.Close()
 	if err := l.Scrapes(t.Context(), 1); err != nil || u.got.Sum != l.Sent() {
 		t.Errorf("err %v, sent %v, counted %v", err, l.Sent(), u.got.Sum)
@@ -75,7 +75,7 @@ func TestAMalformedRequestEndsTheRun(t *testing.T) {
 		http.Error(w, "series 3: no labels", http.StatusBadRequest)
 	}))
 	defer srv.Close()
-	l := NewLoad(&Fleet{Series: 100}, V1, srv.URL, 1, 100)
+	l := NewLoad(&Fleet{Series: 100}, V1, srv.URL, 1, 100, 0)
 	defer l.Close()
 	if err := l.Scrapes(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "no labels") {
 		t.Errorf("err %v, want the relay's own words", err)
@@ -89,7 +89,7 @@ func TestAPacedRunCountsTheWaitForItsTurn(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer srv.Close()
-	l := NewLoad(&Fleet{Series: 100}, V1, srv.URL, 1, 100)
+	l := NewLoad(&Fleet{Series: 100}, V1, srv.URL, 1, 100, 0)
 	defer l.Close()
 	ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer stop()

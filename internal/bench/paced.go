@@ -14,7 +14,7 @@ func (b *bencher) latency(ctx context.Context, p Proto) error {
 		return err
 	}
 	defer r.close()
-	load := NewLoad(&Fleet{Series: b.Plan.Series}, p, r.write+"/api/v1/write", smallShards, b.Plan.Small)
+	load := NewLoad(&Fleet{Series: b.Plan.Series}, p, r.write+"/api/v1/write", smallShards, b.Plan.Small, b.Plan.Capacity)
 	defer load.Close()
 	if _, err := r.send(ctx, load, 2); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (b *bencher) backlog(ctx context.Context, p Proto) error {
 		return err
 	}
 	defer r.close()
-	load := NewLoad(&Fleet{Series: b.Plan.Series}, p, r.write+"/api/v1/write", smallShards, b.Plan.Small)
+	load := NewLoad(&Fleet{Series: b.Plan.Series}, p, r.write+"/api/v1/write", smallShards, b.Plan.Small, b.Plan.Capacity)
 	defer load.Close()
 	if _, err := r.send(ctx, load, 1); err != nil {
 		return err

@@ -65,7 +65,7 @@ func (b *bencher) profile(ctx context.Context, p Proto, name string, series int,
 	if name == "paced" {
 		conns, size = smallShards, b.Plan.Small
 	}
-	load := NewLoad(&Fleet{Series: series}, p, r.write+"/api/v1/write", conns, size)
+	load := NewLoad(&Fleet{Series: series}, p, r.write+"/api/v1/write", conns, size, b.Plan.Capacity)
 	defer load.Close()
 	if name != "new" {
 		if _, err := r.send(ctx, load, 2); err != nil {

@@ -20,6 +20,8 @@ const (
 	figureRate          = "delivered, million samples/s"
 	figureResident      = "resident memory at the end, MB"
 	figurePeak          = "resident memory at most, MB"
+	figureUnbound       = "connections that run apart without bound: CPU-s per million samples, whole process"
+	figureUnboundLater  = "connections that run apart without bound: after the first scrape"
 	figureBigCost       = "many series: CPU-s per million samples"
 	figureBigRatio      = "many series: that against the main run"
 	figureBigLater      = "many series: CPU-s per million, after the first scrape"

@@ -19,7 +19,7 @@ func (b *bencher) startUp(ctx context.Context, p Proto) error {
 		return err
 	}
 	defer r.close()
-	load := NewLoad(&Fleet{Series: b.Plan.BigSeries}, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch)
+	load := NewLoad(&Fleet{Series: b.Plan.BigSeries}, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch, b.Plan.Capacity)
 	defer load.Close()
 	if _, err := r.send(ctx, load, 2); err != nil {
 		return err

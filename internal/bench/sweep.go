@@ -26,7 +26,7 @@ func (b *bencher) sweepSeries(ctx context.Context, p Proto) error {
 		if err != nil {
 			return err
 		}
-		c, err := b.fresh(ctx, s, p, &Fleet{Series: n}, scrapes)
+		c, err := b.fresh(ctx, s, p, &Fleet{Series: n}, scrapes, b.Plan.Capacity)
 		if err != nil {
 			return fmt.Errorf("%d series: %w", n, err)
 		}
@@ -75,7 +75,7 @@ func (b *bencher) share(ctx context.Context, p Proto, share int) (perMillion, ch
 	}
 	defer r.close()
 	fleet := &Fleet{Series: b.Plan.SweepEach, Busy: true, Once: share, OnceAt: shareAt}
-	load := NewLoad(fleet, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch)
+	load := NewLoad(fleet, p, r.write+"/api/v1/write", b.Plan.Conns, b.Plan.Batch, b.Plan.Capacity)
 	defer load.Close()
 	if _, err := r.send(ctx, load, shareAt+shareSettle); err != nil {
 		return 0, 0, err

@@ -36,6 +36,7 @@ type flags struct {
 	otherArgs      string
 	relayArgs      string
 	series, repeat int
+	capacity       int
 	maxMB          int64
 }
 
@@ -66,6 +67,7 @@ func declare(c *kingpin.CmdClause) *flags {
 	c.Flag("plan", "Changes to the plan as JSON, e.g. {\"Series\":50000,\"SweepSeries\":[100000]}; durations in ns.").StringVar(&f.plan)
 	c.Flag("series", "Active series of the main run; overrides the plan.").IntVar(&f.series)
 	c.Flag("repeat", "Runs of the main measurement; overrides the plan.").IntVar(&f.repeat)
+	c.Flag("capacity", "Samples a shard's queue holds, as Prometheus' queue_config.capacity: how far connections run apart; 0: without bound. Overrides the plan.").Default("-1").IntVar(&f.capacity)
 	c.Flag("other", "Path of another remote-write relay to measure in turn.").StringVar(&o.Other)
 	c.Flag("other-args", "Its arguments, separated by spaces, with {listen}, {dir} and {config} to be filled in; those of a Prometheus agent if empty.").StringVar(&f.otherArgs)
 	c.Flag("other-config", "Template of its {config}, with {upstream} and {message} to be filled in.").StringVar(&o.OtherConfig)
@@ -108,6 +110,9 @@ func (f *flags) complete() (bench.Options, error) {
 	}
 	if f.repeat > 0 {
 		o.Plan.Repeat = f.repeat
+	}
+	if f.capacity >= 0 {
+		o.Plan.Capacity = f.capacity
 	}
 	o.MaxMemory = f.maxMB << 20
 	o.RelayArgs, o.OtherArgs = strings.Fields(f.relayArgs), strings.Fields(f.otherArgs)

@@ -55,11 +55,8 @@ func TestCopiesOfALaggingPartHaveTheSameBits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := allFaults
 		f.starts = rapid.Bool().Draw(t, "starts")
-		p := correct.Policy{
-			Resets: rapid.SampledFrom([]correct.Resets{correct.Fold, correct.PassResets, correct.MarkResets}).Draw(t, "resets"),
-			Losses: rapid.SampledFrom([]correct.Losses{correct.Auto, correct.Restore, correct.Hold}).Draw(t, "losses"),
-			Impute: rapid.Bool().Draw(t, "impute"),
-		}
+		p := drawPolicy(t)
+		p.Resets = rapid.SampledFrom([]correct.Resets{correct.Fold, correct.PassResets, correct.MarkResets}).Draw(t, "resets")
 		order := lagging(t, drawFrames(t, f), rapid.IntRange(1, 20).Draw(t, "lag"))
 		pl, came := newPlayer(p), map[pieceKey][]piece{}
 		check := func(x piece) {
@@ -106,10 +103,7 @@ func TestTotalsDoNotDependOnHowFarApartPartsCome(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := allFaults
 		f.starts = rapid.Bool().Draw(t, "starts")
-		p := correct.Policy{
-			Losses: rapid.SampledFrom([]correct.Losses{correct.Auto, correct.Restore, correct.Hold}).Draw(t, "losses"),
-			Impute: rapid.Bool().Draw(t, "impute"),
-		}
+		p := drawPolicy(t)
 		frames := drawFrames(t, f)
 		known, order := firstWhole(frames)
 		if known < len(frames) {

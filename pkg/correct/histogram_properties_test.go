@@ -21,6 +21,14 @@ type faults struct {
 
 var allFaults = faults{restart: true, recycle: true, stale: true, torn: true, missing: true, marker: true}
 
+// drawPolicy is any policy for losses; resets are folded.
+func drawPolicy(t *rapid.T) correct.Policy {
+	return correct.Policy{
+		Losses: rapid.SampledFrom([]correct.Losses{correct.Auto, correct.Restore, correct.Hold}).Draw(t, "losses"),
+		Impute: rapid.Bool().Draw(t, "impute"),
+	}
+}
+
 // drawFrames draws what is scraped of one histogram of two workers. Buckets come first, then _sum and _count.
 func drawFrames(t *rapid.T, f faults) [][]piece {
 	n := rapid.IntRange(3, 40).Draw(t, "frames")
@@ -256,7 +264,7 @@ func TestHistogramsStayHistogramsApart(t *testing.T) {
 func TestHistogramPartsOnlyMoveForward(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		frames := drawFrames(t, allFaults)
-		p := correct.Policy{Losses: rapid.SampledFrom([]correct.Losses{correct.Auto, correct.Restore, correct.Hold}).Draw(t, "losses"), Impute: rapid.Bool().Draw(t, "impute")}
+		p := drawPolicy(t)
 		order, over := interleave(t, frames, rapid.Bool().Draw(t, "ahead"))
 		pl := playApart(order, over, p)
 		last := map[pieceKey]float64{}

@@ -56,24 +56,30 @@ func judgeDrop(s *step, c *Counter, cs *Case, p Policy) verdict {
 		return v
 	}
 	v.found, v.base = weighDrop(s, cs)
-	sum := v.found.sum
 	fits := false
 	if s.pace.known {
 		mean, sigma := s.pace.usual(s.dt)
 		fits = s.raw <= mean+usualSigma*sigma
 	}
-	if sum >= clearOdds || fits && (sum > usualOdds && c.n >= clipAfter || sum > newOdds) {
+	v.decide(s, s, fits, c, cs, p)
+	return v
+}
+
+// decide goes by the odds of a full reset that were found. fits: the value is within the usual growth from 0. came is the step as it
+// came in; s is what the odds are of, which for a histogram's total has what its parts lost.
+func (v *verdict) decide(s, came *step, fits bool, c *Counter, cs *Case, p Policy) {
+	sum := v.found.sum
+	switch {
+	case sum >= clearOdds || fits && (sum > usualOdds && c.n >= clipAfter || sum > newOdds):
 		v.action, v.kind = actFold, KindReset
-		return v
-	}
-	if p.Losses == Hold {
+		return
+	case p.Losses == Hold:
 		v.found.add(testPolicy, 0, 0, 0, 0)
 		v.action, v.kind = actHold, KindJitter
-		return v
-	}
-	if p.Losses == Auto && !s.gap && !cs.bursting(s) && overRead(s, c, &v.found) {
+		return
+	case p.Losses == Auto && !s.gap && !cs.bursting(s) && overRead(came, c, &v.found):
 		v.action, v.kind = actHold, KindJitter
-		return v
+		return
 	}
 	v.jitter = weighDip(s, cs)
 	v.kind = KindLoss
@@ -88,7 +94,6 @@ func judgeDrop(s *step, c *Counter, cs *Case, p Policy) verdict {
 	if v.action != actLoss && !s.gap && v.jitter > 0 {
 		v.kind = KindJitter
 	}
-	return v
 }
 
 // judgeWrap tries the widths at which the counter may overflow.

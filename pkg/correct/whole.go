@@ -90,32 +90,7 @@ func (w *whole[V]) judgeDrop(extra float64) verdict {
 	list := w.places(nil)
 	w.compose(&v.found, list)
 	w.liken(&v.found, list)
-	sum, fits := v.found.sum, fits(s.pace, s.raw, s.dt)
-	switch {
-	case sum >= clearOdds || fits && (sum > usualOdds && w.c.n >= clipAfter || sum > newOdds):
-		v.action, v.kind = actFold, KindReset
-		return v
-	case w.p.Losses == Hold:
-		v.found.add(testPolicy, 0, 0, 0, 0)
-		v.action, v.kind = actHold, KindJitter
-		return v
-	case w.p.Losses == Auto && !s.gap && !w.history.bursting(&s) && w.overRead(&v.found):
-		v.action, v.kind = actHold, KindJitter
-		return v
-	}
-	v.jitter = weighDip(&s, &w.history)
-	v.kind = KindLoss
-	switch {
-	case sum > -clearOdds:
-		v.action = actAsk
-	case w.p.Losses == Restore || s.gap:
-		v.action = actLoss
-	default:
-		v.action = actDebt
-	}
-	if v.action != actLoss && !s.gap && v.jitter > 0 {
-		v.kind = KindJitter
-	}
+	v.decide(&s, &w.s, fits(s.pace, s.raw, s.dt), w.c, &w.history, w.p)
 	return v
 }
 

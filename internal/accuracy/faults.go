@@ -49,33 +49,34 @@ func panicking[A amount[A]]() (all []setting[A]) {
 	return all
 }
 
-func recycling[A amount[A]]() (all []setting[A]) {
-	for _, n := range poolSizes {
+// atEach is one setting for each of the values at each of the rates.
+func atEach[A amount[A], V any](values []V, rates []float64, set func(V, float64) setting[A]) (all []setting[A]) {
+	for _, v := range values {
 		for _, lambda := range rates {
-			all = append(all, setting[A]{fmt.Sprintf("recycle N=%d λ=%v/s", n, lambda), func(x source[A]) { recycle(x, n, lambda) }})
+			all = append(all, set(v, lambda))
 		}
 	}
 	return all
+}
+
+func recycling[A amount[A]]() []setting[A] {
+	return atEach(poolSizes, rates, func(n int, lambda float64) setting[A] {
+		return setting[A]{fmt.Sprintf("recycle N=%d λ=%v/s", n, lambda), func(x source[A]) { recycle(x, n, lambda) }}
+	})
 }
 
 // restarting has a restart at a share p of the scrapes; starts: with start timestamps.
-func restarting[A amount[A]](p float64, rates, bursts []float64, starts bool) (all []setting[A]) {
-	for _, burst := range bursts {
-		for _, lambda := range rates {
-			name := fmt.Sprintf("restart p=%v λ=%v/s burst=%v", p, lambda, burst)
-			all = append(all, setting[A]{name, func(x source[A]) { restarts(x, p, lambda, burst, starts) }})
-		}
-	}
-	return all
+func restarting[A amount[A]](p float64, rates, bursts []float64, starts bool) []setting[A] {
+	return atEach(bursts, rates, func(burst, lambda float64) setting[A] {
+		name := fmt.Sprintf("restart p=%v λ=%v/s burst=%v", p, lambda, burst)
+		return setting[A]{name, func(x source[A]) { restarts(x, p, lambda, burst, starts) }}
+	})
 }
 
-func flipping[A amount[A]]() (all []setting[A]) {
-	for _, lag := range lags {
-		for _, lambda := range rates {
-			all = append(all, setting[A]{fmt.Sprintf("flips lag=%d λ=%v/s", lag, lambda), func(x source[A]) { flips(x, lag, lambda) }})
-		}
-	}
-	return all
+func flipping[A amount[A]]() []setting[A] {
+	return atEach(lags, rates, func(lag int, lambda float64) setting[A] {
+		return setting[A]{fmt.Sprintf("flips lag=%d λ=%v/s", lag, lambda), func(x source[A]) { flips(x, lag, lambda) }}
+	})
 }
 
 // A crash, as docs/accuracy.md gives reasons for.

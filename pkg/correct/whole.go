@@ -94,11 +94,6 @@ func (w *whole[V]) judgeDrop(extra float64) verdict {
 	return v
 }
 
-// overRead is that of a scalar counter.
-func (w *whole[V]) overRead(f *findings) bool {
-	return overRead(&w.s, w.c, f)
-}
-
 // after is weighAfter, but one event more than usual is no burst either: it is
 // the least that can be seen of a histogram with little traffic.
 func after(p pace, v, dt0, x, dt float64) float64 {

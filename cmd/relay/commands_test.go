@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -87,7 +88,7 @@ func TestRejectedAsksTheRunningRelay(t *testing.T) {
 		{[]string{"list", "--limit=2"}, 0, []string{"5 ", "4 "}, "\n3 "},
 		{[]string{"list", "--json"}, 0, []string{`{"id":"5"`, `"samples":3`}, "ID"},
 		{[]string{"show", "4"}, 0, []string{`{__name__="requests_total", job="shop"}`, " 42\n", "and 2 more series"}, ""},
-		{[]string{"show", "9"}, 1, []string{"404"}, ""},
+		{[]string{"show", "9"}, 1, []string{"relay: the relay answered 404"}, ""},
 		{[]string{"resend", "1", "2"}, 0, []string{"batch 1, 3 samples: accepted (204)", "batch 2"}, ""},
 		{[]string{"resend", "1", "4"}, 1, []string{"batch 1, 3 samples: accepted", `batch 4, 3 samples: refused (400) "out of order"`, "still kept"}, ""},
 		{[]string{"resend", "5"}, 1, []string{"failed (503)", "stopped"}, ""},
@@ -95,6 +96,7 @@ func TestRejectedAsksTheRunningRelay(t *testing.T) {
 		{[]string{"resend"}, 2, []string{"which batches?"}, ""},
 		{[]string{"resend", "--all", "1"}, 2, []string{"not both"}, ""},
 		{[]string{"drop", "1", "2"}, 0, []string{"dropped 2 batches with 6 samples"}, ""},
+		{[]string{"drop", "1", "2", "99"}, 1, []string{"dropped 2 batches", "relay: 1 of those batches were not kept"}, ""},
 		{[]string{"drop"}, 2, []string{"which batches?"}, ""},
 		{[]string{}, 2, []string{"must select a subcommand"}, ""},
 	} {
@@ -127,6 +129,37 @@ func TestRejectedAsksTheRunningRelay(t *testing.T) {
 	}
 }
 
+// Rule: an address that cannot be listened on is told by its flag, and with what to do.
+func TestAnAddressThatIsTakenIsNamedByItsFlag(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	free := "127.0.0.1:0"
+	for _, c := range []struct {
+		write, admin string
+		code         int
+		says         []string
+	}{
+		{taken.Addr().String(), free, 1, []string{"--web.listen-address=" + taken.Addr().String(), "give another address"}},
+		{free, taken.Addr().String(), 1, []string{"--admin.listen-address=" + taken.Addr().String(), "give another address"}},
+		{"nonsense", free, 2, []string{"--web.listen-address", "host:port"}},
+		{free, "nonsense", 2, []string{"--admin.listen-address", "host:port"}},
+	} {
+		code, out, errs := program("--remote-write.url=http://127.0.0.1:1/", "--storage.path="+t.TempDir(),
+			"--web.listen-address="+c.write, "--admin.listen-address="+c.admin)
+		if code != c.code {
+			t.Errorf("%s, %s: exit code %d, want %d", c.write, c.admin, code, c.code)
+		}
+		for _, word := range c.says {
+			if !strings.Contains(out+errs, word) {
+				t.Errorf("%s, %s: it does not say %q: %s", c.write, c.admin, word, errs)
+			}
+		}
+	}
+}
+
 func TestReadingOfflineHasItsExitCodes(t *testing.T) {
 	dir := t.TempDir()
 	journal := filepath.Join(dir, "journal")
@@ -145,6 +178,7 @@ func TestReadingOfflineHasItsExitCodes(t *testing.T) {
 		{[]string{"verify"}, 2, "path"},
 		{[]string{"dump", "--match={", dir}, 2, "no PromQL selector"},
 		{[]string{"dump", "--part=all", dir}, 2, "all"},
+		{[]string{"dump", "--from=5", "--to=3", dir}, 2, "--from=5 is behind --to=3"},
 	} {
 		code, out, errs := program(c.args...)
 		if code != c.code || !strings.Contains(out+errs, c.says) {

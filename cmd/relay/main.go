@@ -27,6 +27,11 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// runError is how a relay ended, or did not start: it goes to the log, in the log's format.
+type runError struct{ error }
+
+func (e runError) Unwrap() error { return e.error }
+
 func realMain(args []string, stdout, stderr io.Writer) int {
 	nameVersion()
 	app := kingpin.New("relay", "Pawl takes Prometheus remote write in, turns broken counters into series that only move forward, and forwards them.")
@@ -61,12 +66,16 @@ func realMain(args []string, stdout, stderr io.Writer) int {
 		}
 		err := c.do(log)
 		var usage usageError
+		var ran runError
 		switch {
 		case errors.As(err, &usage):
 			fmt.Fprintf(stderr, "relay: %v\n", err)
 			return exitUsage
-		case err != nil:
+		case errors.As(err, &ran):
 			log.Error("the relay failed", "err", err)
+			return exitFailed
+		case err != nil:
+			fmt.Fprintf(stderr, "relay: %v\n", err)
 			return exitFailed
 		}
 		return 0

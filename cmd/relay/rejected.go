@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -221,9 +222,16 @@ func (c *adminClient) drop(ctx context.Context, ids []string, all bool) error {
 		return err
 	}
 	if c.asJSON {
-		return c.json(d)
+		if err := c.json(d); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(c.out, "dropped %d batches with %d samples\n", d.Batches, d.Samples)
 	}
-	fmt.Fprintf(c.out, "dropped %d batches with %d samples\n", d.Batches, d.Samples)
+	slices.Sort(ids)
+	if gone := len(slices.Compact(ids)) - d.Batches; gone > 0 {
+		return fmt.Errorf("%d of those batches were not kept (any more); relay rejected list prints what is", gone)
+	}
 	return nil
 }
 

@@ -49,7 +49,12 @@ func runCommand(app *kingpin.Application) command {
 	cmd.Flag("web.config.file", "TLS and authentication of the write listener (exporter-toolkit's format).").StringVar(&f.write.webConfig)
 	cmd.Flag("admin.listen-address", "Address of the admin listener.").Default("127.0.0.1:9202").StringVar(&f.admin.address)
 	cmd.Flag("admin.web.config.file", "TLS and authentication of the admin listener (exporter-toolkit's format).").StringVar(&f.admin.webConfig)
-	return command{cmd.FullCommand(), func(log *slog.Logger) error { return f.run(log) }}
+	return command{cmd.FullCommand(), func(log *slog.Logger) error {
+		if err := f.run(log); err != nil {
+			return runError{err}
+		}
+		return nil
+	}}
 }
 
 // load reads the configuration that the flags name.
@@ -72,9 +77,12 @@ func (f *runFlags) check() error {
 			return fmt.Errorf("--%s: %w", flag, err)
 		}
 	}
+	if _, _, err := net.SplitHostPort(f.write.address); err != nil {
+		return fmt.Errorf("--web.listen-address: %w; write host:port, or :port for every address", err)
+	}
 	host, _, err := net.SplitHostPort(f.admin.address)
 	if err != nil {
-		return fmt.Errorf("--admin.listen-address: %w", err)
+		return fmt.Errorf("--admin.listen-address: %w; write host:port", err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && !authenticates(f.admin.webConfig) {
 		return fmt.Errorf("--admin.listen-address=%s is reachable from outside and anybody could read and forget series there: "+
@@ -103,14 +111,14 @@ func (f *runFlags) run(log *slog.Logger) error {
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versioncollector.NewCollector("pawl"))
 	loader := &reloader{flags: f, log: log, metrics: newReloadMetrics(reg)}
 	// Listening comes first: a port that is taken is found out before the storage is opened.
-	writeL, err := net.Listen("tcp", f.write.address)
+	writeL, err := listen("web.listen-address", f.write.address)
 	if err != nil {
-		return fmt.Errorf("write listener: %w", err)
+		return err
 	}
 	defer writeL.Close()
-	adminL, err := net.Listen("tcp", f.admin.address)
+	adminL, err := listen("admin.listen-address", f.admin.address)
 	if err != nil {
-		return fmt.Errorf("admin listener: %w", err)
+		return err
 	}
 	defer adminL.Close()
 	r, err := relay.New(relay.Options{
@@ -137,6 +145,18 @@ func (f *runFlags) run(log *slog.Logger) error {
 		return nil
 	}
 	return err
+}
+
+// listen opens the listener of a flag.
+func listen(flag, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("--%s=%s: %w; stop the program that has it (another relay?), or give another address", flag, address, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--%s=%s: %w", flag, address, err)
+	}
+	return l, nil
 }
 
 // addServer adds one listener. Its interrupt closes it before the relay is

@@ -36,6 +36,9 @@ type DumpOptions struct {
 // damaged is named on Errors, and what is whole behind it is printed too;
 // ErrDamaged then.
 func Dump(o DumpOptions) error {
+	if o.To != 0 && o.From > o.To {
+		return UsageError{fmt.Errorf("--from=%d is behind --to=%d; no record is in between", o.From, o.To)}
+	}
 	in, err := open(o.Path)
 	if err != nil {
 		return err

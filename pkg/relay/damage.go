@@ -18,8 +18,11 @@ func refusal(err error) error {
 	return fmt.Errorf("%w; `relay verify` says more; restore the storage path from a backup, or go on without what is missing by starting once with %s", err, SetAsideFlag)
 }
 
-// advised adds to an error by damage how to go on.
+// advised adds to an error by damage, or by another relay that has the storage, how to go on.
 func advised(err error) error {
+	if errors.Is(err, store.ErrLocked) {
+		return fmt.Errorf("%w; stop that process, or give this relay a --storage.path of its own", err)
+	}
 	var corrupt *store.CorruptionError
 	var lost *store.StateError
 	if errors.As(err, &corrupt) || errors.As(err, &lost) {

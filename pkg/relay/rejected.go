@@ -37,7 +37,7 @@ func newRejectedBatches(log *store.RejectedLog, f *forward.Forwarder, reg promet
 		settled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pawl_rejected_batches_total",
 			Help: "Rejected batches that were sent again or dropped by an operator, by outcome (accepted, refused, failed, dropped)."}, []string{"outcome"}),
 		samples: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pawl_rejected_samples_total",
-			Help: "Samples and native histograms in them."}, []string{"outcome"}),
+			Help: "Samples and native histograms of rejected batches that were sent again or dropped by an operator, by outcome (accepted, refused, failed, dropped)."}, []string{"outcome"}),
 		batchesDesc: desc("pawl_rejected_batches", "Batches in the rejected store."),
 		samplesDesc: desc("pawl_rejected_samples", "Samples and native histograms in the rejected store."),
 		bytesDesc:   desc("pawl_rejected_bytes", "Size of the rejected store on disk."),

@@ -107,7 +107,7 @@ func (w *writer) describe(infos []SeriesInfo) {
 			w.describeNative(in, n)
 			continue
 		}
-		if s.counter == 0 || s.flags&isSign != 0 {
+		if s.counter == 0 || d.sign { // what is kept of a sign is no counter's
 			continue
 		}
 		if s.flags&isPart != 0 {

@@ -176,6 +176,24 @@ func TestCreatedShowsAHiddenReset(t *testing.T) {
 	}
 }
 
+// A sign is no counter, in the admin API and in `relay dump` of what a stopped relay left as well: what is kept of it is not shown as one.
+func TestASignIsNotShownAsACounter(t *testing.T) {
+	p := service{busy: 1, idle: 1, start: true, created: true}.play(t, 3, -1, whole)
+	shown := func(when string) {
+		t.Helper()
+		for name, counter := range map[string]bool{"process_start_time_seconds": false, "reloads_0_created": false, "reloads_0_total": true} {
+			ls := labelsOfService(name)
+			infos := []SeriesInfo{{Key: rewrite.KeyOf("team", ls), Tenant: "team", Labels: ls}}
+			if p.w.describe(infos); infos[0].Counter != counter || infos[0].Known != counter {
+				t.Errorf("%s %s: %+v", name, when, infos[0])
+			}
+		}
+	}
+	shown("while it runs")
+	p.restart()
+	shown("after a restart")
+}
+
 // Invariant 5: however the samples of a scrape are cut into requests, in whatever
 // order these come, and whether the relay restarts in between, the totals are the same; a histogram's
 // part that was let go before its siblings fell may differ at that very scrape.

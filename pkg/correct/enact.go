@@ -75,6 +75,9 @@ const (
 
 // suspect: while a drop is open, an unusual growth is not to be learned from.
 func (e *enactor) suspect(x, dt float64) bool {
+	if e.doubtful() {
+		return true
+	}
 	if e.c.n < 2 || len(e.cs.debts) == 0 && !e.justFolded {
 		return false
 	}

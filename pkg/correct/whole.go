@@ -16,6 +16,7 @@ type whole[V any] struct {
 	lesson     lesson
 	taken      *wholeDebt[V] // the drop that was taken back, which lessonReturn is learned against
 	justFolded bool          // the sample before was a full reset
+	past       bool          // and this one is past the value before it
 	takenOver  bool          // the sample is another replica's first
 	log        []Correction
 }
@@ -62,6 +63,9 @@ func (w *whole[V]) restarted() bool {
 
 // suspect: while a drop is open, an unusual growth x within dt is not to be learned from.
 func (w *whole[V]) suspect(x, dt float64) bool {
+	if w.doubtful() {
+		return true
+	}
 	if w.c.n < 2 || len(w.debts) == 0 && !w.justFolded {
 		return false
 	}

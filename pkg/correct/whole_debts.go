@@ -176,7 +176,7 @@ func (w *whole[V]) againstReset(d *wholeDebt[V]) float64 {
 func (w *whole[V]) revokeFold() bool {
 	s, p := &w.s, w.s.pace
 	d := w.fold
-	w.fold = wholeDebt[V]{}
+	w.fold, w.past = wholeDebt[V]{}, d.age == 1 && d.crosses(s)
 	if d.age != 1 || s.raw < d.top || !p.known || d.t != s.prevT {
 		return false
 	}

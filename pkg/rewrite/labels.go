@@ -21,9 +21,81 @@ func (b *Batch) Label(i int, name string) []byte {
 // EachLabel calls fn for the labels of series i that are not empty, in the
 // order in which they came. Name and value alias Message.
 func (b *Batch) EachLabel(i int, fn func(name, value []byte)) {
-	for it := b.iterate(i); it.next(); {
+	it := b.iterate(i)
+	if it.skip == "" {
+		it.plain(fn)
+	}
+	for it.next() {
 		fn(it.name, it.value)
 	}
+}
+
+// plain calls fn for labels as all senders write them, which stand at the front and take their shortest form,
+// and leaves the iterator at the first thing that is otherwise. Every series comes this way once.
+func (it *labelIter) plain(fn func(name, value []byte)) {
+	m, p := it.m, it.p
+	for p+1 < len(m) && m[p] == 1<<3|wireBytes && m[p+1] < 0x80 {
+		p0, end := p+2, p+2+int(m[p+1])
+		if end > len(m) {
+			return
+		}
+		if it.b.Version == V2 {
+			if !it.plainRefs(p0, end, fn) {
+				return
+			}
+			p = end
+			it.p = p
+			continue
+		}
+		// A name and a value shorter than 128 bytes, and nothing else.
+		if end-p0 < 4 || m[p0] != 1<<3|wireBytes {
+			return
+		}
+		n := int(m[p0+1])
+		v := p0 + 2 + n
+		if n >= 0x80 || v+2 > end || m[v] != 2<<3|wireBytes || int(m[v+1]) != end-v-2 {
+			return
+		}
+		if v+2 < end {
+			fn(m[p0+2:v], m[v+2:end])
+		}
+		p = end
+		it.p = p
+	}
+}
+
+// plainRefs does so for a packed piece of references in m[p:end], if it holds whole pairs of at most two bytes each.
+func (it *labelIter) plainRefs(p, end int, fn func(name, value []byte)) bool {
+	m, symbols, msg := it.m[:end], it.b.symbols, it.b.Message
+	// Looked through first: fn is to be called for all of them or for none.
+	n := 0
+	for q := p; q < end; q++ {
+		if m[q] < 0x80 {
+			n++
+		} else if q++; q == end || m[q] >= 0x80 {
+			return false
+		} else {
+			n++
+		}
+	}
+	if it.half || n%2 != 0 {
+		return false
+	}
+	for p < end {
+		var pair [2]uint32
+		for k := range pair {
+			pair[k] = uint32(m[p])
+			p++
+			if pair[k] >= 0x80 {
+				pair[k] = pair[k]&0x7f | uint32(m[p])<<7
+				p++
+			}
+		}
+		if value := symbols[pair[1]].of(msg); len(value) > 0 {
+			fn(symbols[pair[0]].of(msg), value)
+		}
+	}
+	return true
 }
 
 // Labels returns the labels of series i, sorted, without those that are empty. It allocates.

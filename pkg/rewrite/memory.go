@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -19,14 +20,15 @@ import (
 // only: Decode passes over a Memory that was made for others. It is safe for
 // concurrent use.
 type Memory struct {
-	maxLabels, maxValue int // the limits it was made for
-	bytes               int // what it may take
+	maxLabels, maxValue int  // the limits it was made for
+	bytes               int  // what it may take
+	placeBits           uint // how much of a slot its place takes at most
 	hash                blockHash
 
 	mu      sync.RWMutex
 	pages   []*page  // nil: given back
 	held    int      // pages that are not nil
-	slots   []uint32 // place + 1 by hash, open addressing; 0 empty
+	slots   []uint32 // by hash, open addressing: place + 1 in the low placeBits, some of the hash above; 0 empty
 	used    int
 	filling int // the page that takes what is learned
 	hand    int // the page to be asked next whether it is still used
@@ -68,8 +70,23 @@ func NewMemory(bytes int, under Limits) *Memory {
 	under = under.bounded()
 	return &Memory{
 		maxLabels: under.MaxLabels, maxValue: under.MaxLabelValueBytes, bytes: bytes,
-		hash: newBlockHash(), slots: make([]uint32, leastSlot),
+		placeBits: uint(bits.Len(uint(bytes/pageBytes+1) << pageBits)),
+		hash:      newBlockHash(), slots: make([]uint32, leastSlot),
 	}
+}
+
+// slot is what stands for a label set at a place: the rest of it, next to always, tells without
+// a look at the place that this is another one. A look there is a miss of the cache.
+func (m *Memory) slot(hash uint64, place uint32) uint32 {
+	return uint32(hash>>32)>>m.placeBits<<m.placeBits | place + 1
+}
+
+// place is the place that a slot stands for.
+func (m *Memory) place(slot uint32) uint32 { return slot&(1<<m.placeBits-1) - 1 }
+
+// differs tells whether a slot is certainly not that of a hash.
+func (m *Memory) differs(slot uint32, hash uint64) bool {
+	return (slot^uint32(hash>>32))>>m.placeBits != 0
 }
 
 // Bytes is what the Memory holds on to.
@@ -87,7 +104,10 @@ func (m *Memory) find(hash uint64, n int32) (p *page, at uint32) {
 	defer m.mu.RUnlock()
 	mask := uint64(len(m.slots) - 1)
 	for i := hash & mask; m.slots[i] != 0; i = (i + 1) & mask {
-		place := m.slots[i] - 1
+		if m.differs(m.slots[i], hash) {
+			continue
+		}
+		place := m.place(m.slots[i])
 		p, at := m.pages[place>>pageBits], place&pageMask
 		if e := &p.known[at]; e.hash == hash && e.len == n {
 			return p, at
@@ -111,7 +131,7 @@ func (m *Memory) learn(blocks []labelBlock, now int64) {
 func (m *Memory) known(hash uint64) bool {
 	mask := uint64(len(m.slots) - 1)
 	for i := hash & mask; m.slots[i] != 0; i = (i + 1) & mask {
-		if m.block(m.slots[i]).hash == hash {
+		if !m.differs(m.slots[i], hash) && m.block(m.slots[i]).hash == hash {
 			return true
 		}
 	}
@@ -120,7 +140,8 @@ func (m *Memory) known(hash uint64) bool {
 
 // block is what a slot that is not empty stands for.
 func (m *Memory) block(slot uint32) *labelBlock {
-	return &m.pages[(slot-1)>>pageBits].known[(slot-1)&pageMask]
+	place := m.place(slot)
+	return &m.pages[place>>pageBits].known[place&pageMask]
 }
 
 // add puts a label set behind the last one, if there is room.
@@ -140,7 +161,7 @@ func (m *Memory) add(b *labelBlock, now int64) bool {
 	at := p.n.Load()
 	p.known[at] = *b
 	p.n.Store(at + 1)
-	m.put(b.hash, uint32(m.filling)<<pageBits+at+1)
+	m.put(b.hash, uint32(m.filling)<<pageBits+at)
 	m.used++
 	return true
 }
@@ -187,7 +208,8 @@ func (m *Memory) sweep(now int64, ask, most int) {
 func (m *Memory) drop(i int) {
 	p := m.pages[i]
 	for at := range p.n.Load() {
-		m.remove(p.known[at].hash, uint32(i)<<pageBits+at+1)
+		hash := p.known[at].hash
+		m.remove(hash, m.slot(hash, uint32(i)<<pageBits+at))
 	}
 	m.pages[i] = nil
 	m.held--
@@ -213,23 +235,26 @@ func (m *Memory) remove(hash uint64, slot uint32) {
 	m.used--
 }
 
+// resize makes the index anew. It goes by the pages, which are read in order; by the slots each would be a miss of the cache.
 func (m *Memory) resize(n int) {
-	old := m.slots
 	m.slots = make([]uint32, n)
-	for _, slot := range old {
-		if slot != 0 {
-			m.put(m.block(slot).hash, slot)
+	for i, p := range m.pages {
+		if p == nil {
+			continue
+		}
+		for at := range p.n.Load() {
+			m.put(p.known[at].hash, uint32(i)<<pageBits+at)
 		}
 	}
 }
 
-func (m *Memory) put(hash uint64, slot uint32) {
+func (m *Memory) put(hash uint64, place uint32) {
 	mask := uint64(len(m.slots) - 1)
 	i := hash & mask
 	for m.slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	m.slots[i] = slot
+	m.slots[i] = m.slot(hash, place)
 }
 
 // maybeSweep gives some of what nobody uses back, now and then.

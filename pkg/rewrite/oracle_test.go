@@ -174,6 +174,15 @@ func checkDecoded(t testing.TB, b *Batch) flat {
 		if s.Key != KeyOf(b.Tenant, w.ls) {
 			t.Fatalf("series %d: key differs from KeyOf", i)
 		}
+		it := b.iterate(i)
+		b.EachLabel(i, func(name, value []byte) {
+			if !it.next() || !bytes.Equal(name, it.name) || !bytes.Equal(value, it.value) {
+				t.Fatalf("series %d: label %q is %q, want %q %q, in this order", i, name, value, it.name, it.value)
+			}
+		})
+		if it.next() {
+			t.Fatalf("series %d: label %q is not shown", i, it.name)
+		}
 		if got := string(b.Name(i)); got != w.ls.Get("__name__") {
 			t.Fatalf("series %d: name %q", i, got)
 		}

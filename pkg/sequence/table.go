@@ -202,29 +202,37 @@ func (a *arena[T]) grow() uint32 {
 }
 
 // index finds a series' place by its key: open addressing with linear
-// probing. The key is a hash already: its low bits are the slot, and some of
-// its high bits stand beside the slot, so that a probe leaves the index only for
-// the series that it looks for, and one in 256 of the others on its way.
+// probing. The key is a hash already: its low bits are the slot, and of its
+// high bits as many stand above the place as there is room, so that a probe
+// leaves the index, which is a miss of the cache, only for the series that it
+// looks for and next to none of the others on its way.
 type index struct {
-	places []uint32 // place + 1; 0 empty
-	tags   []uint8  // of the keys
-	used   int
-}
-
-func tagOf(k rewrite.Key) uint8 { return uint8(k.Hi >> 56) }
-
-func newIndex() index {
-	return index{places: make([]uint32, leastSlots), tags: make([]uint8, leastSlots)}
+	slots     []uint32 // place + 1, the key's high bits above it; 0 empty
+	placeBits uint
+	used      int
 }
 
 const leastSlots = 1 << 10
 
+func newIndex() index { return index{slots: make([]uint32, leastSlots), placeBits: leastPlaceBits} }
+
+// leastPlaceBits is room for as many places as the smallest index has slots. There are more only after a start with
+// many places that nobody has any more.
+const leastPlaceBits = 10
+
+// of is what stands for a key at a place.
+func (x *index) of(k rewrite.Key, id uint32) uint32 {
+	return uint32(k.Hi>>32)>>x.placeBits<<x.placeBits | id + 1
+}
+
+// place is the place that a slot that is not empty stands for.
+func (x *index) place(slot uint32) uint32 { return slot&(1<<x.placeBits-1) - 1 }
+
 // slot is where k is, or where it would come to.
 func (x *index) slot(k rewrite.Key, s *arena[series]) (i uint64, known bool) {
-	mask := uint64(len(x.places) - 1)
-	tag := tagOf(k)
-	for i = k.Lo & mask; x.places[i] != 0; i = (i + 1) & mask {
-		if x.tags[i] == tag && s.at(x.places[i]-1).key == k {
+	mask, high := uint64(len(x.slots)-1), uint32(k.Hi>>32)
+	for i = k.Lo & mask; x.slots[i] != 0; i = (i + 1) & mask {
+		if (x.slots[i]^high)>>x.placeBits == 0 && s.at(x.place(x.slots[i])).key == k {
 			return i, true
 		}
 	}
@@ -233,30 +241,41 @@ func (x *index) slot(k rewrite.Key, s *arena[series]) (i uint64, known bool) {
 
 func (x *index) find(k rewrite.Key, s *arena[series]) (uint32, bool) {
 	i, known := x.slot(k, s)
-	return x.places[i] - 1, known
+	return x.place(x.slots[i]), known
 }
 
+// add takes in the series at a place, which has its key already.
 func (x *index) add(k rewrite.Key, id uint32, s *arena[series]) {
-	if (x.used+1)*4 > len(x.places)*3 {
-		old := x.places
-		*x = index{places: make([]uint32, 2*len(old)), tags: make([]uint8, 2*len(old)), used: x.used}
-		for _, p := range old {
-			if p != 0 {
-				x.put(s.at(p-1).key, p)
-			}
-		}
+	for (x.used+1)*4 > len(x.slots)*3 || (id+1)>>x.placeBits != 0 {
+		x.grow(id, s)
 	}
-	x.put(k, id+1)
+	x.put(k, id)
 	x.used++
 }
 
-func (x *index) put(k rewrite.Key, p uint32) {
-	mask := uint64(len(x.places) - 1)
+// grow doubles the slots, or only the places that they have room for. It takes the series in the order of their
+// places: in that of the slots each would be a miss of the cache. The one that is about to be added is left out.
+func (x *index) grow(adding uint32, s *arena[series]) {
+	if (x.used+1)*4 > len(x.slots)*3 {
+		x.slots = make([]uint32, 2*len(x.slots))
+	} else {
+		clear(x.slots)
+	}
+	x.placeBits++
+	for id := range s.n {
+		if at := s.at(id); id != adding && at.flags&isFree == 0 {
+			x.put(at.key, id)
+		}
+	}
+}
+
+func (x *index) put(k rewrite.Key, id uint32) {
+	mask := uint64(len(x.slots) - 1)
 	i := k.Lo & mask
-	for x.places[i] != 0 {
+	for x.slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	x.places[i], x.tags[i] = p, tagOf(k)
+	x.slots[i] = x.of(k, id)
 }
 
 // remove empties the slot of k and closes the gap behind it.
@@ -266,13 +285,13 @@ func (x *index) remove(k rewrite.Key, s *arena[series]) {
 		return
 	}
 	x.used--
-	mask := uint64(len(x.places) - 1)
-	for j := (i + 1) & mask; x.places[j] != 0; j = (j + 1) & mask {
-		home := s.at(x.places[j]-1).key.Lo & mask
+	mask := uint64(len(x.slots) - 1)
+	for j := (i + 1) & mask; x.slots[j] != 0; j = (j + 1) & mask {
+		home := s.at(x.place(x.slots[j])).key.Lo & mask
 		if (j-home)&mask >= (j-i)&mask {
-			x.places[i], x.tags[i] = x.places[j], x.tags[j]
+			x.slots[i] = x.slots[j]
 			i = j
 		}
 	}
-	x.places[i] = 0
+	x.slots[i] = 0
 }

@@ -3,7 +3,6 @@ package sequence
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/golang/snappy"
 
@@ -12,21 +11,21 @@ import (
 )
 
 // identities are who the series are that no good checkpoint tells yet, by
-// page. A page is compressed as soon as its last place is taken: the label sets
-// of one target are much alike. A page without records is one whose series
-// changed by forgetting alone.
+// page. A page is compressed as soon as its last place is taken. A page without
+// records is one whose series changed by forgetting alone.
 type identities struct {
 	pages   map[uint32]*identityPage
-	bytes   int    // of the compressed ones
-	record  []byte // scratch, as the next two
-	packing []byte
+	bytes   int           // of the compressed ones
+	into    *identityPage // the page that was added to last
+	last    identityWriter
+	packing []byte // scratch, as the next one
 	spare   []byte
 }
 
 // identityPage is what was met of one page's places, the newest last.
 type identityPage struct {
-	packed [][]byte // snappy of records
-	open   []byte   // records: place in the page, length, key and identity
+	packed [][]byte // snappy of what an identityWriter wrote
+	open   []byte   // the same, to be compressed
 }
 
 // openBytes is how much of a page is collected before it is compressed.
@@ -50,8 +49,11 @@ func (x *identities) meet(place uint32, b *rewrite.Batch, i int, l *labelsOf) {
 	if p.open == nil {
 		p.open, x.spare = x.spare, nil
 	}
-	x.record = appendIdentity(appendKey(x.record[:0], b.Series[i].Key), b, i, l)
-	p.open = appendPaged(p.open, place%pageLen, x.record)
+	if p != x.into || len(p.open) == 0 {
+		x.into = p
+		x.last.forget()
+	}
+	p.open = x.last.append(p.open, place%pageLen, b, i, l)
 	if place%pageLen == pageLen-1 || len(p.open) > openBytes {
 		x.packing = snappy.Encode(x.packing[:cap(x.packing)], p.open)
 		p.packed = append(p.packed, append([]byte(nil), x.packing...))
@@ -60,24 +62,23 @@ func (x *identities) meet(place uint32, b *rewrite.Batch, i int, l *labelsOf) {
 	}
 }
 
-// records appends everything that was met of the page to buf, the newest last.
-// The page may belong to another goroutine if it is no longer added to.
-func (p *identityPage) records(buf []byte) ([]byte, error) {
+// each calls fn for everything that was met of the page, the newest last. The
+// page may belong to another goroutine if it is no longer added to.
+func (p *identityPage) each(fn func(*met)) error {
 	if p == nil {
-		return buf, nil
+		return nil
 	}
+	var buf []byte
 	for _, packed := range p.packed {
-		n, err := snappy.DecodedLen(packed)
-		if err == nil {
-			buf = slices.Grow(buf, n)
-			_, err = snappy.Decode(buf[len(buf):len(buf)+n], packed)
+		var err error
+		if buf, err = snappy.Decode(buf[:cap(buf)], packed); err != nil {
+			return fmt.Errorf("labels of new series do not decompress: %w", err)
 		}
-		if err != nil {
-			return buf, fmt.Errorf("labels of new series do not decompress: %w", err)
+		if err := eachMet(buf, fn); err != nil {
+			return err
 		}
-		buf = buf[:len(buf)+n]
 	}
-	return append(buf, p.open...), nil
+	return eachMet(p.open, fn)
 }
 
 // snapshot is a copy that the writer does not add to.
@@ -95,68 +96,69 @@ type keysOf [pageLen]struct {
 	taken bool
 }
 
-// named finds the records of the series of a page in any of the sources, which
-// are tried in their order; of several records of one series the last counts.
-// It returns how many series none of them has.
-func (keys *keysOf) named(into *[pageLen][]byte, records []byte) (missing int, err error) {
-	err = eachPaged(records, func(slot uint32, record []byte) error {
+// met finds the records of the series of a page among those that were met, but for those that were found already, and
+// writes them behind buf. Of several at one place the last counts: it is that of the series that has the place now.
+func (keys *keysOf) met(into *[pageLen][]byte, p *identityPage, buf []byte) ([]byte, error) {
+	found := *into
+	err := p.each(func(m *met) {
+		if k := &keys[m.slot]; k.taken && found[m.slot] == nil && byte(k.key.Lo) == m.check {
+			from := len(buf)
+			buf = m.appendIdentity(appendKey(buf, k.key))
+			into[m.slot] = buf[from:len(buf):len(buf)]
+		}
+	})
+	return buf, err
+}
+
+// stored finds the records of the series of a page among some that begin with their key, but for those that were found already.
+func (keys *keysOf) stored(into *[pageLen][]byte, records []byte) error {
+	return eachPaged(records, func(slot uint32, record []byte) error {
 		if len(record) < keyLen || slot >= pageLen {
 			return errPage
 		}
-		if keys[slot].taken && decodeKey(record) == keys[slot].key {
+		if keys[slot].taken && into[slot] == nil && decodeKey(record) == keys[slot].key {
 			into[slot] = record
 		}
 		return nil
 	})
+}
+
+// missing is how many series of the page have no record.
+func (keys *keysOf) missing(found *[pageLen][]byte) (n int) {
 	for slot := range keys {
-		if keys[slot].taken && into[slot] == nil {
-			missing++
+		if keys[slot].taken && found[slot] == nil {
+			n++
 		}
 	}
-	return missing, err
+	return n
 }
 
 var errUnnamed = errors.New("its labels are neither in the last good checkpoint nor among those of new series")
 
 // identitiesOf finds the records of a page's series, by place: in what was met
-// since the last good checkpoint, which is given, or else in that. A record is
-// nil when the series is in neither, and may be in buf, which is scratch.
+// since the last good checkpoint, which is given, the newest first, or else in
+// that. A record is nil when the series is in neither, and may be in buf, which is scratch.
 func identitiesOf(state *store.State, page uint32, keys *keysOf, buf *[]byte, fresh ...*identityPage) (found [pageLen][]byte, missing int, err error) {
 	*buf = (*buf)[:0]
 	for _, p := range fresh {
-		from := len(*buf)
-		if *buf, err = p.records(*buf); err != nil {
+		if *buf, err = keys.met(&found, p, *buf); err != nil {
 			return found, 0, err
 		}
-		if missing, err = keys.named(&found, (*buf)[from:]); err != nil {
-			return found, 0, fmt.Errorf("labels of new series: %w", err)
-		}
 	}
-	if missing == 0 && len(fresh) > 0 {
+	if missing = keys.missing(&found); missing == 0 && len(fresh) > 0 {
 		return found, 0, nil
 	}
-	var stored [pageLen][]byte
 	err = eachPiece(state, store.PrefixLabels, page, func(_ uint32, value []byte) error {
 		records, err := unpackPage(nil, value)
 		if err != nil {
 			return err
 		}
-		_, err = keys.named(&stored, records)
-		return err
+		return keys.stored(&found, records)
 	})
 	if err != nil {
 		return found, 0, fmt.Errorf("labels of series %d to %d: %w", page<<pageBits, page<<pageBits+pageLen-1, err)
 	}
-	missing = 0
-	for slot := range found {
-		if found[slot] == nil {
-			found[slot] = stored[slot]
-		}
-		if keys[slot].taken && found[slot] == nil {
-			missing++
-		}
-	}
-	return found, missing, nil
+	return found, keys.missing(&found), nil
 }
 
 // eachPiece calls fn for the pieces of a page of series at the last good

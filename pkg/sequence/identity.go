@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/prometheus/prometheus/model/labels"
-
-	"pawl/pkg/rewrite"
 )
 
 // identity is who a series is.
@@ -16,22 +14,8 @@ type identity struct {
 }
 
 // identityVersion is the first byte of an identity on disk. Behind it stand the
-// tenant, then names and values in turn, each after its length (uvarint). It
-// is written once for every series that ever comes, so it is written fast.
+// tenant, then names and values in turn, each after its length (uvarint).
 const identityVersion = 1
-
-// appendIdentity writes who series i of a batch is, and notes in l what a decision looks at.
-func appendIdentity(dst []byte, b *rewrite.Batch, i int, l *labelsOf) []byte {
-	dst = append(dst, identityVersion)
-	dst = binary.AppendUvarint(dst, uint64(len(b.Tenant)))
-	dst = append(dst, b.Tenant...)
-	b.EachLabel(i, func(name, value []byte) {
-		l.note(name, value)
-		dst = append(binary.AppendUvarint(dst, uint64(len(name))), name...)
-		dst = append(binary.AppendUvarint(dst, uint64(len(value))), value...)
-	})
-	return dst
-}
 
 func decodeIdentity(b []byte) (id identity, err error) {
 	if len(b) == 0 || b[0] != identityVersion {

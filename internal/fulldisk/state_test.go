@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ const writerEnv = "PAWL_FULLDISK_WRITER"
 
 // The checkpoint of TestANeighbourTakesTheLastByteWhileACheckpointIsWritten: enough for several logs and tables of the database.
 const (
-	chunks     = 40
+	chunks     = 36 // ends in the middle of a log, of 8 MB
 	chunkPages = 64
 	pageBytes  = 16 << 10
 )
@@ -60,11 +61,15 @@ func writeCheckpoint(dir string) error {
 		}
 		fmt.Println("flushed")
 	}
-	fmt.Println("rest")
+	err = errors.Join(d.Write(), inRoom(s, 1, func() error { return nil })) // the log that this began has its successor, as between any two steps
+	if err != nil {
+		return err
+	}
+	fmt.Println("written")
 	if !told.Scan() {
 		return io.ErrUnexpectedEOF
 	}
-	if err := errors.Join(d.Write(), inRoom(s, 0, d.Declare)); err != nil {
+	if err := inRoom(s, 0, d.Declare); err != nil {
 		return err
 	}
 	fmt.Println("declared")
@@ -115,11 +120,11 @@ func TestANeighbourTakesTheLastByteWhileACheckpointIsWritten(t *testing.T) {
 			late.Stop()
 			giveBack()
 		}
-		if last := w.said.Text(); last != "rest" {
+		if last := w.said.Text(); last != "written" {
 			t.Fatalf("it ends with %q:\n%s", last, firstLines(w.log.String(), 12))
 		}
-		giveBack := fill(t, disk, 1<<20) // what is written can be declared on a full disk: only that lets the journal be cut
-		w.tell("write the rest")
+		giveBack := fill(t, disk, 1<<20) // what is written can be declared on a full disk, in what its log has left: only that lets the journal be cut
+		w.tell("declare it")
 		w.says("declared")
 		giveBack()
 		w.tell("end")
@@ -164,7 +169,8 @@ func startWriter(t *testing.T, dir string) *writer {
 	if err := w.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.cmd.Process.Kill() })
+	stuck := time.AfterFunc(patience, func() { _ = w.cmd.Process.Signal(syscall.SIGQUIT) }) // it says where
+	t.Cleanup(func() { stuck.Stop(); _ = w.cmd.Process.Kill() })
 	return w
 }
 

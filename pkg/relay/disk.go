@@ -90,6 +90,10 @@ func (d *disk) openJournal(o Options) (err error) {
 // some to start at all.
 func (d *disk) makeRoom(s config.Storage) error {
 	d.ballast = store.NewBallast(d.path, int64(s.BallastBytes))
+	if int64(s.MinFreeBytes) < store.RoomToOpen && s.MaxUsedPercent == 100 {
+		d.log.Warn("writes are accepted until the disk has less room than a checkpoint may need: if the relay fills it, it may stay full until you make room; raise storage.min_free_bytes or lower storage.max_used_percent",
+			"min_free_bytes", int64(s.MinFreeBytes), "needed_bytes", store.RoomToOpen)
+	}
 	free, _, err := store.FreeSpace(d.path)
 	if err != nil || free >= max(int64(s.MinFreeBytes), store.RoomToOpen) || d.ballast.Held() == 0 {
 		return err
@@ -139,7 +143,7 @@ func (d *disk) close() error {
 // full disk: then the ballast is given up for it, and where that is not enough
 // the database is left as a kill would leave it.
 func (d *disk) closeState() error {
-	if !d.state.RoomToClose() {
+	if !d.state.RoomToClose() && d.ballast.Held() > 0 {
 		d.log.Warn("the disk is short of space; the ballast is given up for this stop", "ballast_bytes", d.ballast.Held())
 		if err := d.ballast.Release(); err != nil {
 			d.log.Warn("cannot give up the ballast", "err", err)

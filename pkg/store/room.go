@@ -84,6 +84,16 @@ func reserve(f *os.File, n int64) error {
 // out as tables what it finds in the logs of the last process.
 const RoomToOpen = 2*memTableBytes + 2*valueLogBytes + 1<<20 + memTableBytes + roomMargin
 
+// roomForFirst says whether the files of a database that is not there yet can be made: a log, its statistics and an empty value log. Of
+// all failures to make one Badger ends the process for the statistics.
+func (s *State) roomForFirst() (ok bool) {
+	_, err := os.Stat(filepath.Join(s.badgerDir(), "DISCARD"))
+	return err == nil || hasFree(s.dir, firstBytes(s.memTable))
+}
+
+// firstBytes are what those files take.
+func firstBytes(memTable int64) int64 { return logBytes(memTable) + 1<<20 + 2*valueLogBytes }
+
 // RoomToClose says whether closing has the room that it needs: an open database writes what is in memory, up to a memtable, into a last table.
 func (s *State) RoomToClose() (ok bool) { return s.db.quiet() || hasFree(s.dir, s.memTable+roomMargin) }
 

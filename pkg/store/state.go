@@ -105,8 +105,14 @@ func (s *State) openBadger(head Checkpoint, readOnly bool) (db *badger.DB, err e
 	if err := s.prepare(readOnly); err != nil {
 		return nil, s.damaged(head, "the database is damaged", err)
 	}
+	if !readOnly && !s.roomForFirst() {
+		return nil, fmt.Errorf("open series state: the database needs %d bytes of disk at %s; make room: %w", firstBytes(s.memTable), s.dir, syscall.ENOSPC)
+	}
 	o := s.badgerOptions().WithReadOnly(readOnly)
 	err = guard(func() (err error) { db, err = badger.OpenManaged(o); return err })
+	if isFull(err) {
+		return nil, fmt.Errorf("open series state: the disk is full; make room: %w", err)
+	}
 	if isShortage(err) {
 		return nil, fmt.Errorf("open series state: %w", err)
 	}

@@ -49,7 +49,10 @@ func (h *Histogram) Newest() int64 {
 			newest = max(newest, c.T)
 		}
 	}
-	if h.Waiting() {
+	switch {
+	case h.running():
+		newest = max(newest, h.ahead.t[h.ahead.at(int(h.ahead.rows)-1)])
+	case h.Waiting():
 		newest = max(newest, h.cs.queue[len(h.cs.queue)-1].s.T)
 	}
 	return newest

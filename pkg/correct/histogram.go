@@ -28,6 +28,7 @@ type Histogram struct {
 	count uint16
 	sum   uint16
 	cs    *histCase // nil until something was suspicious
+	ahead *ahead    // what has gone out ahead of siblings, without a cs; nil or empty: nothing has
 
 	newest int64  // timestamp of the newest bucket or _count
 	high   uint16 // the highest bucket that has come for it, or some bucket below that
@@ -127,6 +128,9 @@ func (h *Histogram) add(p part) uint16 {
 	if len(h.parts) >= maxParts {
 		return 0
 	}
+	if h.running() {
+		h.newCase() // rows have a place for every part
+	}
 	h.parts = append(h.parts, p)
 	if h.cs != nil {
 		h.cs.parts = append(h.cs.parts, newHistPart(0))
@@ -136,10 +140,14 @@ func (h *Histogram) add(p part) uint16 {
 
 // Healthy reports whether s is an ordinary next sample of a part of a
 // histogram that nothing ever befell. Then it goes out untouched and has been
-// taken in; otherwise nothing has changed and Offer decides. It does not allocate.
+// taken in; otherwise nothing has changed and Offer decides. It does not allocate, but for
+// room where parts run further ahead than ever. A histogram that was Waiting may be Complete then.
 func (h *Histogram) Healthy(i int, s Sample) bool {
 	if h.cs != nil {
 		return false
+	}
+	if h.running() {
+		return h.runs(i, s)
 	}
 	p := &h.parts[i]
 	if !h.ordinary(p, s) || p.role != RoleSum && !h.fits(p, s) || h.leaves(p, s.T) {
@@ -257,17 +265,22 @@ func (h *Histogram) came(i int, t int64) {
 
 // negative reports whether negative observations have been seen, so that _sum may fall and be right.
 func (h *Histogram) negative() bool {
-	if h.first != 0 {
-		if p := &h.parts[h.first-1]; p.le <= 0 {
-			for p.upper != 0 && h.parts[p.upper-1].le <= 0 {
-				p = &h.parts[p.upper-1]
-			}
-			if p.c.Raw > 0 {
-				return true
-			}
-		}
+	return h.negativeBuckets() || h.sum != 0 && h.parts[h.sum-1].c.Raw < 0
+}
+
+// negativeBuckets: buckets say that negative observations have been seen.
+func (h *Histogram) negativeBuckets() bool {
+	if h.first == 0 {
+		return false
 	}
-	return h.sum != 0 && h.parts[h.sum-1].c.Raw < 0
+	p := &h.parts[h.first-1]
+	if p.le > 0 {
+		return false
+	}
+	for p.upper != 0 && h.parts[p.upper-1].le <= 0 {
+		p = &h.parts[p.upper-1]
+	}
+	return p.c.Raw > 0
 }
 
 // Interleaved reports whether several sources seem to answer for the histogram.
@@ -278,6 +291,10 @@ func (h *Histogram) Interleaved() bool { return h.cs != nil && h.cs.history.Inte
 func (h *Histogram) Last(i int) (t int64, raw, out, offset float64, seen bool) {
 	p := &h.parts[i]
 	t, raw, out, seen = p.c.T, p.c.Raw, p.c.Raw, p.c.Seen()
+	if h.running() {
+		t, raw = h.aheadBefore(i, int(h.ahead.seats[i].next))
+		return t, raw, raw, 0, seen
+	}
 	if h.cs != nil {
 		out, offset = h.cs.parts[i].out, h.cs.parts[i].off
 		if x := h.cs.ahead(i); x != nil {

@@ -105,6 +105,11 @@ func FuzzDecodeHistogram(f *testing.F) {
 	f.Add(h.Append(nil))
 	h.Decide(correct.Policy{})
 	f.Add(h.Append(nil))
+	l := newLaggards(f, 3)
+	for range 8 {
+		l.scrape(f)
+	}
+	f.Add(l.h.Append(nil))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := correct.DecodeHistogram(b)

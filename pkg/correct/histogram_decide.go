@@ -11,6 +11,10 @@ import "slices"
 // telling: the total's if it fell, else that of the part that fell most, else
 // the total's or any. Its figures, FalseIncrease too, are those of that part.
 func (h *Histogram) Decide(p Policy) (out []Release) {
+	if h.running() {
+		h.takeTurns()
+		return nil
+	}
 	cs := h.cs
 	if cs == nil {
 		return nil
@@ -30,8 +34,14 @@ func (h *Histogram) Decide(p Policy) (out []Release) {
 		cs.drop(n)
 	}
 	out = h.release(out)
-	if len(cs.queue) == 0 && cs.nothing(h) {
-		h.cs = nil
+	switch {
+	case !cs.nothing():
+	case len(cs.queue) == 0:
+		if h.plain() {
+			h.cs = nil
+		}
+	default:
+		h.compact()
 	}
 	return out
 }
@@ -165,20 +175,27 @@ func (h *Histogram) release(out []Release) []Release {
 	return out
 }
 
-// nothing: all that is remembered beside the parts themselves is what any healthy histogram has.
-func (cs *histCase) nothing(h *Histogram) bool {
-	if b := &cs.history; cs.watch || cs.folded || cs.words.any() || len(cs.debts) > 0 || cs.fold.age == 1 ||
-		b.resets != 0 || b.losses != 0 || b.returns != 0 || b.seen != 0 {
-		return false
-	}
-	for i := range cs.parts {
-		hp, p := &cs.parts[i], &h.parts[i]
-		behind := p.c.Seen() && p.c.T < h.newest && p.flags&partAbsent == 0 // judged is to be remembered
-		if behind || hp.off != 0 || len(hp.epochs) > 0 || hp.out != p.c.Raw || p.flags&partAnew != 0 {
+// nothing: of the histogram as a whole nothing is remembered that a healthy one has not.
+func (cs *histCase) nothing() bool {
+	b := &cs.history
+	return !cs.watch && !cs.folded && !cs.words.any() && len(cs.debts) == 0 && cs.fold.age != 1 &&
+		b.resets == 0 && b.losses == 0 && b.returns == 0 && b.seen == 0
+}
+
+// plain: nor is anything of its parts, of which none has a sample in the queue.
+func (h *Histogram) plain() bool {
+	for i := range h.parts {
+		hp, p := &h.cs.parts[i], &h.parts[i]
+		if h.lags(p) || hp.off != 0 || len(hp.epochs) > 0 || hp.out != p.c.Raw || p.flags&partAnew != 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// lags: a part is to come for what was judged already, which is to be remembered therefore.
+func (h *Histogram) lags(p *part) bool {
+	return p.c.Seen() && p.c.T < h.newest && p.flags&partAbsent == 0
 }
 
 // judge decides about timestamp t and lets its group out. f is its frame if nothing about it is

@@ -45,6 +45,7 @@ type Release struct {
 	Gone bool
 }
 
+// newCase begins to remember more. What runs ahead goes into its queue.
 func (h *Histogram) newCase() *histCase {
 	cs := &histCase{suspect: noTime, judged: math.MinInt64, acted: math.MinInt64, owed: math.MinInt64, parts: make([]histPart, len(h.parts))}
 	for i := range cs.parts {
@@ -55,6 +56,9 @@ func (h *Histogram) newCase() *histCase {
 		}
 	}
 	h.cs = cs
+	if h.running() {
+		h.spill()
+	}
 	return cs
 }
 
@@ -65,6 +69,12 @@ func (h *Histogram) Offer(i int, p Policy, s Sample, tag uint64) (out Outcome, h
 	pt := &h.parts[i]
 	if !h.countable(pt, s.V) {
 		return h.odd(i, s, tag, out)
+	}
+	if h.running() {
+		if pt.c.Seen() && s.T <= pt.c.T {
+			return h.again(i, s, out), false
+		}
+		h.newCase()
 	}
 	if cs := h.cs; cs != nil && len(cs.queue) > 0 {
 		if x := cs.find(i, s.T); x != nil {
@@ -79,7 +89,17 @@ func (h *Histogram) Offer(i int, p Policy, s Sample, tag uint64) (out Outcome, h
 		if out, ok := h.direct(i, s, out); ok {
 			return out, false
 		}
-		if h.gather(h.since(s.T)); s.T <= h.cs.judged {
+		if h.steps(pt, s) && h.open(h.since(s.T)) {
+			if h.running() && h.runs(i, s) {
+				return out, false
+			}
+			if h.cs == nil {
+				h.newCase()
+			}
+		} else {
+			h.gather(h.since(s.T))
+		}
+		if s.T <= h.cs.judged {
 			return h.late(i, s, out), false
 		}
 	case s.T <= cs.judged:
@@ -146,6 +166,9 @@ func (h *Histogram) countable(p *part, v float64) bool {
 
 // odd takes a value that no part has: it passes, in its place among its part's samples.
 func (h *Histogram) odd(i int, s Sample, tag uint64, out Outcome) (Outcome, bool) {
+	if h.running() {
+		h.newCase()
+	}
 	p, cs := &h.parts[i], h.cs
 	if cs == nil || len(cs.queue) == 0 {
 		return h.pass(p, s, out), false
@@ -245,11 +268,14 @@ func (cs *histCase) whole(t int64) bool { return cs.watch || cs.words.before(t) 
 func (cs *histCase) keeps(t int64) bool { return cs.whole(t) || t <= cs.owed }
 
 // Waiting reports whether samples are held, or have run ahead of their siblings.
-func (h *Histogram) Waiting() bool { return h.cs != nil && len(h.cs.queue) > 0 }
+func (h *Histogram) Waiting() bool { return h.cs != nil && len(h.cs.queue) > 0 || h.running() }
 
 // Complete reports whether all parts that are still alive have come for the
 // oldest timestamp in the queue, or it has grown too long.
 func (h *Histogram) Complete() bool {
+	if h.running() {
+		return h.ahead.behind == 0 || int(h.ahead.cells) > maxAhead*len(h.parts)
+	}
 	if !h.Waiting() {
 		return false
 	}

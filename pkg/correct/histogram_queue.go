@@ -106,6 +106,9 @@ func (h *Histogram) last(i int) int64 {
 	if h.cs != nil {
 		t = max(t, h.cs.parts[i].reach)
 	}
+	if h.running() && h.ahead.seats[i].next > 0 {
+		t = h.ahead.t[h.ahead.at(int(h.ahead.seats[i].next)-1)]
+	}
 	return t
 }
 
@@ -158,15 +161,22 @@ func (h *Histogram) gather(t int64) {
 			cs.insert(y)
 		}
 	}
+	cs.judged = max(cs.judged, h.recount())
+}
+
+// recount finds out anew for which timestamp how many parts have come, and gives the latest for which any has.
+func (h *Histogram) recount() int64 {
+	latest := int64(math.MinInt64)
 	h.newest, h.high, h.have = 0, 0, 0
 	for i := range h.parts {
 		if p := &h.parts[i]; p.c.Seen() {
 			absent := p.flags & partAbsent
 			h.came(i, p.c.T)
 			p.flags |= absent
-			cs.judged = max(cs.judged, p.c.T)
+			latest = max(latest, p.c.T)
 		}
 	}
+	return latest
 }
 
 // enqueue takes a sample that is newer than what came of its part before, while there is a

@@ -10,7 +10,7 @@ import (
 
 // The state record of a histogram, little endian:
 //
-//	version 5, 1 if there is a histCase; count of parts (uint16) and them:
+//	version 6, flags (there is a histCase, there are rows); count of parts (uint16) and them:
 //	  role, flags, le, older (float64), olderMS (uint32), Raw, before (float64), and the
 //	  record of the Counter without these two, with its length (uint16) in front
 //	histCase: counts of what it did before (resets, losses, returns float32, seen uint32, startST, and the last full reset's t int64),
@@ -18,8 +18,11 @@ import (
 //	  and its epochs (at, out, off, flags); debts, the fold, the queue: per sample its part, flags (pass,
 //	  gone, anew), tag, T, V, ST, and, if it has gone, what went out
 //
+//	rows of what has gone out ahead: judged, their number (byte), of each its t, a bit for every part
+//	  that has come for it, the first part's the lowest of the first byte, and their values
+//
 // Links along le and what follows from the queue are built again.
-const histVersion = 5
+const histVersion = 6
 
 const (
 	// maxQueue bounds what a record may say is queued.
@@ -33,7 +36,7 @@ func (w *writer) uint16(x int) { *w = binary.LittleEndian.AppendUint16(*w, uint1
 // Append adds the state record of h to b, what is held included.
 func (h *Histogram) Append(b []byte) []byte {
 	w := writer(append(b, histVersion))
-	w.flags(h.cs != nil)
+	w.flags(h.cs != nil, h.running())
 	w.uint16(len(h.parts))
 	for i := range h.parts {
 		p := &h.parts[i]
@@ -52,6 +55,9 @@ func (h *Histogram) Append(b []byte) []byte {
 	}
 	if h.cs != nil {
 		w.histCase(h.cs)
+	}
+	if h.running() {
+		w.rows(h)
 	}
 	return w
 }
@@ -127,7 +133,11 @@ func DecodeHistogram(b []byte) (*Histogram, error) {
 		return nil, fmt.Errorf("state record of a histogram has version %d, known is %d", b[0], histVersion)
 	}
 	r := reader{b: b[1:]}
-	hasCase := r.byte() != 0
+	flags := r.byte()
+	hasCase, hasRows := flags&1 != 0, flags&2 != 0
+	if flags > 2 {
+		return nil, fmt.Errorf("state record of a histogram has flags %#x", flags)
+	}
 	n := int(r.uint16())
 	if n > maxParts || n*histPartBytes > len(r.b) {
 		return nil, errShort
@@ -141,6 +151,11 @@ func DecodeHistogram(b []byte) (*Histogram, error) {
 	}
 	if hasCase {
 		if err := r.histCase(h); err != nil {
+			return nil, err
+		}
+	}
+	if hasRows {
+		if err := r.rows(h); err != nil {
 			return nil, err
 		}
 	}

@@ -94,6 +94,8 @@ func (w *writer) applyPart(b *rewrite.Batch, i int, s *series, e *election) {
 		}
 		if !g.histogram.Healthy(int(s.part), sample) {
 			w.offer(b, i, int(j), s, g, sample)
+		} else if g.deadline != 0 && g.histogram.Complete() {
+			w.judge(gid, g)
 		}
 	}
 }

@@ -23,6 +23,7 @@ type group struct {
 	policy    uint16
 	turn      turn
 	deadline  int64 // journal time, ms, until which it waits for missing parts; 0: it does not wait
+	listed    int64 // the deadline that it stands under in groups.waiting, its own or an earlier one; 0: it does not
 }
 
 // groups are all of them. Places of dissolved ones are used again.
@@ -32,9 +33,10 @@ type groups struct {
 	spare []uint32
 	pages pages
 
-	waiting []wait       // in the order of their deadlines; those that changed since are passed over
-	waits   atomic.Int64 // their number, for whoever writes the ticks
-	held    []uint32     // groups that hold samples of the batch at hand
+	waiting waiting
+	waits   atomic.Int64  // their number, for whoever writes the ticks
+	held    []uint32      // groups that hold samples of the batch at hand
+	room    correct.Spare // of histograms whose parts are together again
 }
 
 func newGroups() *groups { return &groups{byKey: map[rewrite.Key]uint32{}} }
@@ -47,12 +49,6 @@ type late struct {
 	sample correct.Sample
 	marked bool  // a 0 goes out before it
 	markT  int64 // at this time, ms
-}
-
-// wait is a histogram's place among those that wait.
-type wait struct {
-	gid      uint32
-	deadline int64 // its group's, when it began to wait
 }
 
 // inBatch is the tag of sample j of the batch at hand; lateTag that of a
@@ -129,24 +125,19 @@ func (g *group) tally() *[kindSlots]uint32 {
 	return g.counts
 }
 
-// await gives a group until the deadline to get its parts together.
-func (gs *groups) await(gid uint32, deadline int64) {
-	gs.all[gid].deadline = deadline
-	gs.waiting = append(gs.waiting, wait{gid, deadline})
-	gs.waits.Store(int64(len(gs.waiting)))
-}
-
 // offer is the way of a part's sample that is not plainly healthy.
 func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample correct.Sample) {
 	if w.startsFromZero(s.key) {
 		g.histogram.FromZero(int(s.part))
 		w.began(s.key)
 	}
+	w.groups.room.Lend(&g.histogram)
 	out, held := g.histogram.Offer(int(s.part), w.class.policies[g.policy], sample, inBatch(j))
 	if !held {
 		w.outcome(b, i, j, sample, out, g.tally())
 	}
 	if !g.histogram.Waiting() {
+		w.groups.room.Return(&g.histogram)
 		return
 	}
 	gid := s.counter - 1
@@ -199,12 +190,12 @@ func (w *writer) judge(gid uint32, g *group) {
 	for g.histogram.Waiting() && g.histogram.Complete() {
 		w.release(g)
 	}
-	switch next := w.clock + w.joinMS; {
-	case !g.histogram.Waiting():
-		g.deadline = 0 // it leaves the list of the waiting when its turn comes
-	case g.deadline != next:
-		w.groups.await(gid, next)
+	if g.histogram.Waiting() {
+		w.groups.await(gid, w.clock+w.joinMS)
+	} else {
+		g.deadline = 0 // it leaves the waiting when its turn comes
 	}
+	w.groups.room.Return(&g.histogram)
 	w.groupFell(g)
 }
 
@@ -271,22 +262,6 @@ func (w *writer) park(b *rewrite.Batch) {
 		}
 	}
 	w.groups.held = w.groups.held[:0]
-}
-
-// overdue judges the histograms whose time to wait is over, by journal time.
-func (w *writer) overdue() {
-	gs := w.groups
-	for len(gs.waiting) > 0 && gs.waiting[0].deadline <= w.clock {
-		next := gs.waiting[0]
-		gs.waiting = gs.waiting[1:]
-		g := gs.all[next.gid]
-		if g == nil || g.deadline != next.deadline {
-			continue
-		}
-		w.touchGroup(next.gid)
-		w.judge(next.gid, g)
-	}
-	gs.waits.Store(int64(len(gs.waiting)))
 }
 
 // dissolve takes a histogram apart: what it holds goes out, and its parts are

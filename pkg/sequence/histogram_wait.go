@@ -1,0 +1,78 @@
+package sequence
+
+// wait is a histogram's place among those that wait.
+type wait struct {
+	gid      uint32
+	deadline int64 // journal time, ms: its group's, or an earlier one that it had
+}
+
+// waiting are the histograms that wait, one entry each: a heap by deadline, then place. A
+// deadline that is put off, as with every turn of a histogram whose parts lag, leaves the
+// entry where it is: it is put in again when it comes up.
+type waiting []wait
+
+func (x wait) before(y wait) bool {
+	return x.deadline < y.deadline || x.deadline == y.deadline && x.gid < y.gid
+}
+
+func (h *waiting) push(x wait) {
+	l := append(*h, x)
+	for k := len(l) - 1; k > 0 && l[k].before(l[(k-1)/2]); k = (k - 1) / 2 {
+		l[k], l[(k-1)/2] = l[(k-1)/2], l[k]
+	}
+	*h = l
+}
+
+// pop takes the first one out.
+func (h *waiting) pop() wait {
+	l, last := *h, len(*h)-1
+	x := l[0]
+	l[0], l = l[last], l[:last]
+	for k := 0; ; {
+		least := k
+		for _, c := range [...]int{2*k + 1, 2*k + 2} {
+			if c < last && l[c].before(l[least]) {
+				least = c
+			}
+		}
+		if least == k {
+			break
+		}
+		l[k], l[least] = l[least], l[k]
+		k = least
+	}
+	*h = l
+	return x
+}
+
+// await gives a group until the deadline to get its parts together.
+func (gs *groups) await(gid uint32, deadline int64) {
+	g := gs.all[gid]
+	g.deadline = deadline
+	if g.listed == 0 || g.listed > deadline {
+		g.listed = deadline
+		gs.waiting.push(wait{gid, deadline})
+		gs.waits.Store(int64(len(gs.waiting)))
+	}
+}
+
+// overdue judges the histograms whose time to wait is over, by journal time.
+func (w *writer) overdue() {
+	gs := w.groups
+	for len(gs.waiting) > 0 && gs.waiting[0].deadline <= w.clock {
+		next := gs.waiting.pop()
+		g := gs.all[next.gid]
+		if g == nil || g.listed != next.deadline {
+			continue // dissolved
+		}
+		switch g.listed = 0; {
+		case g.deadline == 0:
+		case g.deadline > next.deadline:
+			gs.await(next.gid, g.deadline)
+		default:
+			w.touchGroup(next.gid)
+			w.judge(next.gid, g)
+		}
+	}
+	gs.waits.Store(int64(len(gs.waiting)))
+}

@@ -15,7 +15,7 @@ RUN CGO_ENABLED=0 go build -trimpath -tags netgo,osusergo \
       -o /out/bin/relay ./cmd/relay
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /out/bin/target ./deploy/target
 # Owned by the user below, so that a fresh volume mounted there is writable too.
-# /tmp is for `relay demo` only.
+# /tmp is for `relay demo`, `relay verify` and `relay dump`.
 RUN mkdir -p /out/data/var/lib/pawl /out/data/tmp
 
 FROM scratch AS target

@@ -18,15 +18,15 @@ import (
 	"pawl/pkg/relay"
 )
 
-// settings are the relay's. The guards for a disk that fills up are off: the
-// demo writes a few megabytes and removes them.
+// settings are the relay's. Of the disk only what a checkpoint needs is kept free:
+// the demo writes a few megabytes and removes them.
 const settings = `
 remote_write:
   - url: %s/api/v1/write
 receive:
   tenant_header: ""
 storage:
-  min_free_bytes: 0
+  min_free_bytes: 40MB
   max_used_percent: 100
   ballast_bytes: 0
 `

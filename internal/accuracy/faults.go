@@ -24,6 +24,17 @@ type setting[A any] struct {
 	play func(source[A])
 }
 
+// played are the traces of a class: each of its settings, named as one of its kind, in a simulation of its own.
+func played[A amount[A], T any](kind string, list []setting[A], play func(setting[A], *sim) T) func(uint64, int) []T {
+	return func(seed uint64, hours int) (all []T) {
+		for _, x := range list {
+			x.name = kind + x.name
+			all = append(all, play(x, newSim(seed, hours, x.name)))
+		}
+		return all
+	}
+}
+
 // The settings of the classes, as the project's table names them; where it
 // gives a range the ends are in, and what lies between is a factor of four to ten apart.
 var (

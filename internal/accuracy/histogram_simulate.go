@@ -37,15 +37,11 @@ type histSim struct {
 
 // histograms are the traces of a class of classic histograms.
 func histograms(list []setting[counts]) func(uint64, int) []HistTrace {
-	return func(seed uint64, hours int) (all []HistTrace) {
-		for _, x := range list {
-			name := "histogram " + x.name
-			s := &histSim{sim: newSim(seed, hours, name), tr: HistTrace{Name: name, Hours: hours, Bounds: upperBounds}}
-			x.play(s)
-			all = append(all, s.tr)
-		}
-		return all
-	}
+	return played("histogram ", list, func(x setting[counts], on *sim) HistTrace {
+		s := &histSim{sim: on, tr: HistTrace{Name: x.name, Hours: on.hours, Bounds: upperBounds}}
+		x.play(s)
+		return s.tr
+	})
 }
 
 // observe is n observations on average, over the buckets.

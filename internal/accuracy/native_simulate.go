@@ -77,15 +77,11 @@ type nativeSim struct {
 
 // natives are the traces of a class of native histograms.
 func natives(list []setting[exponential]) func(uint64, int) []NativeTrace {
-	return func(seed uint64, hours int) (all []NativeTrace) {
-		for _, x := range list {
-			name := "native " + x.name
-			s := &nativeSim{sim: newSim(seed, hours, name), tr: NativeTrace{Name: name, Hours: hours}}
-			x.play(s)
-			all = append(all, s.tr)
-		}
-		return all
-	}
+	return played("native ", list, func(x setting[exponential], on *sim) NativeTrace {
+		s := &nativeSim{sim: on, tr: NativeTrace{Name: x.name, Hours: on.hours}}
+		x.play(s)
+		return s.tr
+	})
 }
 
 func (s *nativeSim) observe(mean float64) (e exponential) {

@@ -85,14 +85,11 @@ func newCounterSim(seed uint64, hours int, format string, args ...any) *counterS
 
 // counters are the traces of a class of counters.
 func counters(list []setting[number]) func(uint64, int) []Trace {
-	return func(seed uint64, hours int) (all []Trace) {
-		for _, x := range list {
-			s := newCounterSim(seed, hours, "%s", x.name)
-			x.play(s)
-			all = append(all, s.tr)
-		}
-		return all
-	}
+	return played("", list, func(x setting[number], on *sim) Trace {
+		s := &counterSim{sim: on, tr: Trace{Name: x.name, Hours: on.hours}}
+		x.play(s)
+		return s.tr
+	})
 }
 
 func (s *counterSim) observe(mean float64) number { return number(s.poisson(mean)) }

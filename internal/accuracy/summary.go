@@ -29,15 +29,11 @@ type summarySim struct {
 
 // summaries are the traces of a class of summaries.
 func summaries(list []setting[tally]) func(uint64, int) []HistTrace {
-	return func(seed uint64, hours int) (all []HistTrace) {
-		for _, x := range list {
-			name := "summary " + x.name
-			s := &summarySim{sim: newSim(seed, hours, name), tr: HistTrace{Name: name, Hours: hours, Summary: true, Bounds: []float64{math.Inf(1)}}}
-			x.play(s)
-			all = append(all, s.tr)
-		}
-		return all
-	}
+	return played("summary ", list, func(x setting[tally], on *sim) HistTrace {
+		s := &summarySim{sim: on, tr: HistTrace{Name: x.name, Hours: on.hours, Summary: true, Bounds: []float64{math.Inf(1)}}}
+		x.play(s)
+		return s.tr
+	})
 }
 
 // observe is mean observations on average; the logarithms of what they took are normal, 0.1 s in the median.

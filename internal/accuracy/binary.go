@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"pawl/internal/port"
 )
 
 // Program is a running relay as a Way: a child process with a directory and an
@@ -62,11 +63,11 @@ func (p *Program) start(ctx context.Context, path string) error {
 	if err := os.WriteFile(config, fmt.Appendf(nil, programConfig, p.upstream.url), 0o644); err != nil {
 		return err
 	}
-	write, err := freeAddress()
+	write, err := port.Free()
 	if err != nil {
 		return err
 	}
-	admin, err := freeAddress()
+	admin, err := port.Free()
 	if err != nil {
 		return err
 	}
@@ -141,14 +142,4 @@ func (p *Program) Close() (err error) {
 		p.upstream.close()
 	}
 	return errors.Join(err, os.RemoveAll(p.dir))
-}
-
-// freeAddress is a loopback address that nobody listens on.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,16 +161,6 @@ func startUpstream(self, dir string) (*child, string, error) {
 		return nil, "", fmt.Errorf("start the upstream: %w", err)
 	}
 	return c, strings.TrimSpace(line), nil
-}
-
-// freeAddress is a loopback address that nobody listens on.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // await calls ok until it says true, every few ms, for at most limit.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"pawl/internal/port"
 )
 
 // Subject is a relay that can be measured.
@@ -112,11 +114,11 @@ func (b *bencher) assemble(ctx context.Context, s Subject, p Proto) (*rig, error
 }
 
 func (r *rig) configure(p Proto) error {
-	listen, err := freeAddress()
+	listen, err := port.Free()
 	if err != nil {
 		return err
 	}
-	admin, err := freeAddress()
+	admin, err := port.Free()
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pawl/internal/port"
 )
 
 // runRelay runs the binary to its end, at most limit, and gives what it printed (both
@@ -57,7 +59,7 @@ func TestExitCodes(t *testing.T) {
 		{"run with a bad configuration", []string{"--config.file=" + unknownKey, storage}, 2, []string{"max_bites"}},
 		{"run with nothing to write to", []string{storage}, 2, []string{"remote_write"}},
 		{"write port taken", []string{"--remote-write.url=" + busy.url, storage, "--web.listen-address=" + busyAddr,
-			"--admin.listen-address=" + freeAddress(t)}, 1, []string{busyAddr}},
+			"--admin.listen-address=" + port.ForTest(t)}, 1, []string{busyAddr}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, code := runRelay(t, time.Minute, c.args...)
@@ -83,10 +85,10 @@ func TestSignalsDrainAndExitZero(t *testing.T) {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
 			upstream := startRecorder(t)
-			addr := freeAddress(t)
+			addr := port.ForTest(t)
 			p := startProcess(t, filepath.Join(t.TempDir(), "relay.log"), relayBinary(t),
 				"--remote-write.url="+upstream.url, "--storage.path="+filepath.Join(t.TempDir(), "data"),
-				"--web.listen-address="+addr, "--admin.listen-address="+freeAddress(t))
+				"--web.listen-address="+addr, "--admin.listen-address="+port.ForTest(t))
 			p.waitReady("http://"+addr+"/-/ready", time.Minute)
 			vectors := readVectors(t)[:1]
 			all, _ := vectors[0].samples()

@@ -6,14 +6,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -150,37 +147,6 @@ func lastLines(path string, n int) string {
 	}
 	lines := bytes.Split(bytes.TrimRight(b, "\n"), []byte("\n"))
 	return string(bytes.Join(lines[max(0, len(lines)-n):], []byte("\n")))
-}
-
-// Ports for the programs are taken from below the range that the kernel gives
-// to connections (32768 and up on Linux, 49152 and up elsewhere), in turn: a
-// port that was free and closed again is then neither taken by somebody's
-// connection before its program listens, nor given to another test.
-const (
-	firstPort = 20_000
-	lastPort  = 32_000
-)
-
-var nextPort = func() *atomic.Int64 {
-	n := &atomic.Int64{}
-	n.Store(int64(rand.IntN(lastPort - firstPort)))
-	return n
-}()
-
-// freeAddress gives a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	var err error
-	for range 1000 {
-		port := firstPort + nextPort.Add(1)%(lastPort-firstPort)
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatalf("find a free port between %d and %d: %v", firstPort, lastPort, err)
-	return ""
 }
 
 // program gives the path of one that `make tools` built.

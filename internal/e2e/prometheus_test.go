@@ -21,6 +21,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
+
+	"pawl/internal/port"
 )
 
 // point is one stored sample: ms, and the value's bits, so that no stale marker or
@@ -56,7 +58,7 @@ type prometheus struct {
 func startPrometheus(t *testing.T, name, bin, config string, flags ...string) *prometheus {
 	t.Helper()
 	dir := t.TempDir()
-	addr := freeAddress(t)
+	addr := port.ForTest(t)
 	args := append([]string{
 		"--config.file=" + writeFile(t, filepath.Join(dir, name+".yml"), config),
 		"--storage.tsdb.path=" + filepath.Join(dir, "tsdb"),

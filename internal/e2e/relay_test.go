@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pawl/internal/port"
 )
 
 // relay is the running binary, with what is needed to start it again as it was.
@@ -64,7 +66,7 @@ func startRelay(t *testing.T, o relayOptions) *relay {
 		config:  writeFile(t, filepath.Join(dir, "relay.yml"), o.yaml()),
 		logPath: filepath.Join(dir, "relay.log"),
 	}
-	write, admin := freeAddress(t), freeAddress(t)
+	write, admin := port.ForTest(t), port.ForTest(t)
 	r.url, r.admin = "http://"+write, "http://"+admin
 	r.args = []string{
 		"--config.file=" + r.config,

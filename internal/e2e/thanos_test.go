@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"pawl/internal/port"
 )
 
 // tenant is whose data the story is, in Thanos' own header.
@@ -23,16 +25,16 @@ type thanosReceive struct {
 func startThanos(t *testing.T) *thanosReceive {
 	t.Helper()
 	dir := t.TempDir()
-	grpc, http, write := freeAddress(t), freeAddress(t), freeAddress(t)
+	grpc, http, write := port.ForTest(t), port.ForTest(t), port.ForTest(t)
 	receive := startProcess(t, filepath.Join(dir, "thanos-receive.log"), program(t, "thanos"), "receive",
 		`--label=replica="a"`,
 		"--tsdb.path="+filepath.Join(dir, "tsdb"),
 		"--grpc-address="+grpc, "--http-address="+http, "--remote-write.address="+write,
 		fmt.Sprintf(`--receive.hashrings=[{"endpoints":[%q]}]`, grpc),
-		"--receive.local-endpoint="+grpc, "--receive.capnproto-address="+freeAddress(t))
+		"--receive.local-endpoint="+grpc, "--receive.capnproto-address="+port.ForTest(t))
 	receive.waitReady("http://"+http+"/-/ready", time.Minute)
 
-	ask, askGRPC := freeAddress(t), freeAddress(t)
+	ask, askGRPC := port.ForTest(t), port.ForTest(t)
 	query := startProcess(t, filepath.Join(dir, "thanos-query.log"), program(t, "thanos"), "query",
 		"--http-address="+ask, "--grpc-address="+askGRPC, "--endpoint="+grpc)
 	query.waitReady("http://"+ask+"/-/ready", time.Minute)

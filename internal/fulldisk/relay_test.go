@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -22,6 +21,8 @@ import (
 	"github.com/golang/snappy"
 	"github.com/prometheus/prometheus/prompb"
 	"golang.org/x/sys/unix"
+
+	"pawl/internal/port"
 )
 
 // relay is the program as a child.
@@ -55,9 +56,9 @@ func startRelay(t *testing.T, data, upstream, storage string) *relay {
 	if r.log, err = os.Create(filepath.Join(aside, "relay.log")); err != nil {
 		t.Fatal(err)
 	}
-	address := free(t)
+	address := port.ForTest(t)
 	r.url = "http://" + address
-	r.cmd = exec.Command(relayBinary, "--config.file="+cfg, "--storage.path="+data, "--web.listen-address="+address, "--admin.listen-address="+free(t))
+	r.cmd = exec.Command(relayBinary, "--config.file="+cfg, "--storage.path="+data, "--web.listen-address="+address, "--admin.listen-address="+port.ForTest(t))
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := r.cmd.Start(); err != nil {
@@ -82,15 +83,6 @@ func startRelay(t *testing.T, data, upstream, storage string) *relay {
 		return resp.StatusCode == 200
 	})
 	return r
-}
-
-func free(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (r *relay) said() string {

@@ -7,18 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"pawl/internal/port"
 )
 
 // relay is the binary as a child process, again and again on the same storage and ports.
@@ -73,7 +72,7 @@ func newRelay(t *testing.T, dir, upstreamURL string, o relayOptions) *relay {
 	if err := os.WriteFile(config, fmt.Appendf(nil, settings, upstreamURL, o.message, o.timeout), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	write, admin := freeAddress(t), freeAddress(t)
+	write, admin := port.ForTest(t), port.ForTest(t)
 	r.url, r.admin = "http://"+write, "http://"+admin
 	r.args = []string{"--config.file=" + config, "--storage.path=" + r.data(), "--web.listen-address=" + write, "--admin.listen-address=" + admin}
 	r.tune("PAWL_CHECKPOINT_EVERY", o.checkpoint, 300*time.Millisecond)
@@ -237,31 +236,4 @@ func lastLines(path string, n int) string {
 	}
 	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-// Ports are taken from below the range that the kernel gives to connections,
-// in turn, so that a port stays free between two starts on it.
-const (
-	firstPort = 10_000
-	lastPort  = 19_900
-)
-
-var nextPort = func() *atomic.Int64 {
-	n := &atomic.Int64{}
-	n.Store(int64(rand.IntN(lastPort - firstPort)))
-	return n
-}()
-
-// freeAddress gives a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 1000 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+nextPort.Add(1)%(lastPort-firstPort)))
-		if err == nil {
-			l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }

@@ -59,7 +59,7 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 		return
 	}
 	d := &draft{
-		seq: last, began: time.Now(), labels: w.labels, history: w.history, families: map[string]family{}, more: make(chan struct{}, 1),
+		seq: last, began: time.Now(), labels: w.labels, history: w.history, families: map[string]family{}, more: make(chan struct{}, 1), haste: make(chan struct{}),
 		dueSeries: w.table.pages.fall(), dueGroups: w.groups.pages.fall(), dueNatives: w.natives.dirty,
 		trim: w.kept + len(w.history) - keepCorrections,
 	}
@@ -84,6 +84,7 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 	w.labels, w.history, w.natives.dirty = newIdentities(), nil, nil
 	clear(w.class.changed)
 	w.draft, w.lastBegan, w.samples = d, d.began, 0
+	w.state.Leisurely(true)
 	go func() { w.checkpointed <- w.write(ctx, d) }()
 }
 
@@ -99,14 +100,11 @@ func (w *writer) endCheckpoint() {
 	go debug.FreeOSMemory()
 }
 
-// flushBytes is how much of a draft is written at once: enough that a synced
-// write is worth it, little enough that a request's sync does not wait long.
-const flushBytes = 1 << 20
-
 // write puts the draft on disk as it is copied, waits until the upstream has
 // everything before it, and declares it good; then the journal behind it can go.
 func (w *writer) write(ctx context.Context, d *draft) error {
 	killpoint.At(killpoint.CheckpointBegin)
+	worked := w.state.Worked()
 	version := w.state.Begin(d.seq)
 	defer version.Abandon()
 	err := w.writeRest(ctx, d, version)
@@ -121,6 +119,7 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 		err = w.flush(ctx, d, version, version.Write)
 	}
 	if err == nil {
+		d.busy += w.state.Worked() - worked
 		w.metrics.checkpointWrite.Observe(time.Since(d.began).Seconds())
 		killpoint.At(killpoint.CheckpointFlush)
 		err = w.mark.Wait(ctx, d.seq)
@@ -147,7 +146,11 @@ func (w *writer) flush(ctx context.Context, d *draft, version *store.Draft, writ
 	return w.inRoom(ctx, n, func() error {
 		began := time.Now()
 		err := write()
-		d.busy += time.Since(began)
+		took := time.Since(began)
+		if !d.hurries() {
+			took = min(took, flushMost)
+		}
+		d.busy += took
 		return err
 	})
 }
@@ -165,12 +168,14 @@ func (w *writer) writeRest(ctx context.Context, d *draft, version *store.Draft) 
 		version.Put(append([]byte{store.PrefixFamily}, name...), v)
 	}
 	w.trimHistory(d, version)
+	began := time.Now()
 	for _, e := range d.history {
 		version.Put(e.Place.append([]byte{store.PrefixCorrection}), e.encode())
 		if version.Pending() > flushBytes {
-			if err := w.flush(ctx, d, version, version.Flush); err != nil {
+			if err := w.flushAndRest(ctx, d, version, began); err != nil {
 				return err
 			}
+			began = time.Now()
 		}
 	}
 	return nil
@@ -187,8 +192,7 @@ func (w *writer) writeSheets(ctx context.Context, d *draft, version *store.Draft
 			return err
 		}
 		if version.Pending() > flushBytes {
-			d.busy += time.Since(began)
-			if err := w.flush(ctx, d, version, version.Flush); err != nil {
+			if err := w.flushAndRest(ctx, d, version, began); err != nil {
 				return err
 			}
 			began = time.Now()
@@ -212,6 +216,10 @@ func (w *writer) putPage(d *draft, version *store.Draft, s sheet) error {
 	bits := uint32(pageBits)
 	if s.prefix == store.PrefixHistogram {
 		bits = groupPageBits
+	}
+	if s.packed != nil {
+		w.pieces.putPacked(version, s.prefix, s.page<<bits, s.packed)
+		return nil
 	}
 	if err := w.pieces.put(version, s.prefix, s.page<<bits, s.records, &d.packing); err != nil || !s.named {
 		return err

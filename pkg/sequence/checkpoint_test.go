@@ -251,6 +251,7 @@ func playWithStops(t *testing.T, seed uint64) {
 	dir := t.TempDir()
 	p := play(t, dir)
 	defer func() { p.end() }()
+	p.ahead = int(seed % 3) // so that pages are handed over compressed too
 	for at := 0; at < len(steps); {
 		switch {
 		case p.draft == nil && rng.IntN(6) == 0:
@@ -262,6 +263,7 @@ func playWithStops(t *testing.T, seed uint64) {
 		case rng.IntN(20) == 0:
 			p.end()
 			p = play(t, dir)
+			p.ahead = at % 3
 			at = int(p.writer.next - 1)
 			same(t, fmt.Sprintf("read back from the checkpoint at record %d", at), p.knows(), after[at])
 		default:

@@ -31,7 +31,10 @@ type draft struct {
 
 	// The checkpointer's word on how it went, to be read when it has ended.
 	trimmed int
-	busy    time.Duration // without its waiting for the writer and for the upstream
+	busy    time.Duration // without its rests, and its waiting for the writer and for the upstream
+
+	haste    chan struct{} // closed once it must not rest any more
+	hastened bool          // the writer's: it is closed
 
 	packing, unpacked, named []byte // the checkpointer's scratch: a page
 
@@ -47,6 +50,7 @@ type sheet struct {
 	prefix  byte
 	page    uint32
 	records []byte // none: the page is empty now
+	packed  []byte // the page's value, instead of records
 	key     []byte // set where the value is no page: it is in records, or the key is to go if there are none
 	named   bool   // of series: the labels of the page changed too
 }
@@ -70,6 +74,15 @@ func (d *draft) buffer() []byte {
 		return b
 	}
 	return nil
+}
+
+// reuse takes a buffer back that buffer gave.
+func (d *draft) reuse(b []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.spare) < maxSpare {
+		d.spare = append(d.spare, b[:0])
+	}
 }
 
 // give hands a sheet to the checkpointer.
@@ -133,7 +146,7 @@ const (
 	copyEvery = 2 * time.Millisecond
 	copyPages = 32
 	// maxQueued is how far copying on its own runs ahead of the checkpointer.
-	// What requests force to be copied is not bounded by it.
+	// What requests force to be copied is not bounded by it, but compressed.
 	maxQueued = 256
 	// maxSpare bounds the buffers that wait to be used again, some 10 KB each: those of a full queue.
 	maxSpare = maxQueued + copyPages
@@ -222,7 +235,7 @@ func (w *writer) copySeries(page uint32) {
 		}
 	}
 	_, named := d.labels.pages[page]
-	d.give(sheet{prefix: store.PrefixSeries, page: page, records: b, named: named})
+	w.giveRecords(sheet{prefix: store.PrefixSeries, page: page, records: b, named: named})
 }
 
 // copyGroups copies a page of histograms.
@@ -234,7 +247,19 @@ func (w *writer) copyGroups(page uint32) {
 			b = appendPaged(b, gid%(1<<groupPageBits), w.paged)
 		}
 	}
-	w.draft.give(sheet{prefix: store.PrefixHistogram, page: page, records: b})
+	w.giveRecords(sheet{prefix: store.PrefixHistogram, page: page, records: b})
+}
+
+// giveRecords hands a page to the checkpointer: compressed, where many wait for it already. It takes its time, and requests force
+// more to be copied than it takes.
+func (w *writer) giveRecords(s sheet) {
+	d := w.draft
+	if n := len(s.records); !s.named && 0 < n && n <= pieceBytes && d.queued() >= w.ahead {
+		s.packed, w.packing = packPage(w.packing, s.records)
+		d.reuse(s.records)
+		s.records = nil
+	}
+	d.give(s)
 }
 
 // copyNative copies one native histogram.

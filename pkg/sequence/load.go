@@ -180,7 +180,6 @@ func (p pieces) first(of pieceOf) uint32 {
 // put puts the page that begins with a place, in as many pieces as it takes.
 // buf is scratch.
 func (p pieces) put(version *store.Draft, prefix byte, first uint32, records []byte, buf *[]byte) error {
-	of := pageOf(prefix, first)
 	var now []uint32
 	for rest := records; len(rest) > 0; {
 		piece, after, slot, err := cutPiece(rest)
@@ -196,6 +195,19 @@ func (p pieces) put(version *store.Draft, prefix byte, first uint32, records []b
 		version.Put(placeKey(prefix, place), value)
 		now, rest = append(now, place), after
 	}
+	p.keep(version, prefix, first, now)
+	return nil
+}
+
+// putPacked puts a page that is one piece, as packPage made it.
+func (p pieces) putPacked(version *store.Draft, prefix byte, first uint32, value []byte) {
+	version.Put(placeKey(prefix, first), value)
+	p.keep(version, prefix, first, []uint32{first})
+}
+
+// keep notes which pieces the page that begins with first has now, and deletes those that it had.
+func (p pieces) keep(version *store.Draft, prefix byte, first uint32, now []uint32) {
+	of := pageOf(prefix, first)
 	if was := p[of]; was != nil || len(now) == 0 {
 		for _, place := range append(was, first) {
 			if !slices.Contains(now, place) {
@@ -207,7 +219,6 @@ func (p pieces) put(version *store.Draft, prefix byte, first uint32, records []b
 	if len(now) > 1 {
 		p[of] = now
 	}
-	return nil
 }
 
 // cutPiece takes the records of one piece off a page's; slot is the first's.

@@ -41,8 +41,10 @@ type writer struct {
 	labels   *identities // of series met since the last draft
 	history  []Entry     // corrections since the last draft
 	draft    *draft      // the checkpoint under way
+	ahead    int         // maxQueued
 	pieces   pieces      // the checkpointer's while there is a draft
 	paged    []byte      // scratch
+	packing  []byte      // scratch
 	// Which batch last held a forgotten series is forgotten too, so whatever is
 	// met after this record waits for everything before it.
 	forgotten uint64
@@ -77,7 +79,7 @@ func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 		out: o.Out, mark: o.Mark, state: o.State, journal: o.Journal, log: o.Logger, metrics: m,
 		table: newTable(), groups: newGroups(), natives: newNatives(), targets: newTargets(), lost: newLosses(), class: newClassifier(), pairs: newElections(), next: good.Seq + 1,
 		seek:     &atomic.Pointer[rewrite.PairLabels]{},
-		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), joinMS: time.Duration(o.Correct.JoinWait).Milliseconds(), labels: newIdentities(), pieces: pieces{},
+		forgetMS: time.Duration(o.Correct.ForgetAfter).Milliseconds(), joinMS: time.Duration(o.Correct.JoinWait).Milliseconds(), labels: newIdentities(), pieces: pieces{}, ahead: maxQueued,
 		asks: make(chan func()), stopped: make(chan struct{}), checkpointNow: make(chan struct{}, 1), checkpointed: make(chan error, 1),
 		every: o.CheckpointEvery, oldEnd: o.Journal.End(), delivered: o.Delivered, lastGood: time.Now(), lastBegan: time.Now(),
 		flow: newFlow(o.WindowBytes),
@@ -122,16 +124,18 @@ func (w *writer) run(ctx context.Context, ready <-chan *Request) error {
 			ask()
 		case <-tick.C:
 			w.purge(purgePlaces)
+			w.hurryDue()
 			if w.dueNow() {
 				w.beginCheckpoint(ctx)
 				copying.Reset(copyEvery)
 			}
 		case <-copying.C:
-			if w.draft == nil || w.draft.queued() < maxQueued && w.copySome(copyPages) {
+			if w.draft == nil || w.draft.queued() < w.ahead && w.copySome(copyPages) {
 				copying.Stop()
 			}
 		case <-w.checkpointNow: // the relay stops, or the disk is short of space
 			w.beginCheckpoint(ctx)
+			w.hurry()
 			w.copySome(math.MaxInt)
 		case err := <-w.checkpointed:
 			if err != nil {

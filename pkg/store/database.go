@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/ristretto/v2/z"
 )
 
 // database is Badger, open only while somebody uses it and for idleFor after: between checkpoints nobody does, and it would keep its
@@ -55,7 +56,9 @@ func newDatabase(s *State, db *badger.DB, idle time.Duration) *database {
 // acquire gives the database out, opening it where it is closed. What is not going to write gets it read-only where the disk has no
 // room for it to be opened otherwise, and who is going to write waits until nobody reads that.
 func (d *database) acquire(write bool) (*badger.DB, error) {
+	over := z.Hurry() // it may be closing
 	d.mu.Lock()
+	over()
 	defer d.mu.Unlock()
 	for write && d.readOnly && d.users > 0 && !d.over {
 		d.unused.Wait()
@@ -139,6 +142,7 @@ func (d *database) dropBelow(ts uint64) {
 
 // end closes it for good, whoever uses it.
 func (d *database) end() error {
+	defer z.Hurry()()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.over = true

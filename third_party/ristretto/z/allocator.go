@@ -32,6 +32,7 @@ type Allocator struct {
 	buffers [][]byte
 	Ref     uint64
 	Tag     string
+	rested  rested // PAWL
 }
 
 // allocs keeps references to all Allocators, so we can safely discard them later.
@@ -274,6 +275,7 @@ func (a *Allocator) Allocate(sz int) []byte {
 	if sz == 0 {
 		return nil
 	}
+	a.rested.breathe() // PAWL: see pawl_pace.go
 	for {
 		pos := atomic.AddUint64(&a.compIdx, uint64(sz))
 		bufIdx, posIdx := parse(pos)

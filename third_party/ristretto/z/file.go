@@ -152,7 +152,7 @@ func (m *MmapFile) Sync() error {
 	if m == nil {
 		return nil
 	}
-	return Msync(m.Data)
+	return msync(m.Data) // PAWL: not piece by piece: it is a log, and somebody waits
 }
 
 func (m *MmapFile) Delete() error {

@@ -34,6 +34,9 @@ type debt struct {
 	jitter  float64 // log odds that it comes back, against that it does not
 	open    bool    // reset or loss is undecided; then sum holds the odds
 	gap     bool    // scrapes were missed before: it will not come back
+	back    bool    // it came back, or so it seemed: see mayTurn. Then amount is 0
+	rise    float64 // back: what it grew by when it came back
+	took    float64 // back: within so many seconds
 	age     uint8   // samples since
 	base    float64 // log odds of a full reset from what does not depend on the pace
 	sum     float64 // all log odds of a full reset so far
@@ -94,7 +97,13 @@ func (cs *Case) Pending() int {
 	if cs == nil {
 		return 0
 	}
-	return len(cs.debts)
+	n := 0
+	for i := range cs.debts {
+		if !cs.debts[i].back {
+			n++
+		}
+	}
+	return n
 }
 
 func (cs *Case) now() *epoch { return &cs.epochs[len(cs.epochs)-1] }

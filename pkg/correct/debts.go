@@ -6,22 +6,24 @@ import "math"
 // or none, is taken, with all debts younger than it. It returns the growth to learn.
 func (e *enactor) takeBack() (growth, since float64, ok bool) {
 	cs := e.cs
-	best, bestOdds := -1, 0.0
+	best, bestOdds, burst := -1, 0.0, 0.0
 	hazard := float64(returnHazard)
 	if cs.Interleaved() {
 		hazard = returnHazardInterleaved
 	}
 	for i := range cs.debts {
 		d := &cs.debts[i]
-		if d.gap || e.p.Losses == Restore {
+		if d.gap || d.back || e.p.Losses == Restore {
 			continue
 		}
 		odds := weighReturn(&e.step, d, hazard, cs.returns > 0)
+		reset := d.againstReset(&e.step)
+		against := reset - odds
 		if d.open {
-			odds -= e.againstReset(d)
+			odds -= max(0, reset)
 		}
 		if odds > bestOdds {
-			best, bestOdds = i, odds
+			best, bestOdds, burst = i, odds, against
 		}
 		// It did not come back with this sample.
 		d.jitter += math.Log(1 - hazard)
@@ -40,6 +42,9 @@ func (e *enactor) takeBack() (growth, since float64, ok bool) {
 		e.settled(&cs.debts[i], KindJitter, -cs.debts[i].amount, &why)
 	}
 	cs.debts = cs.debts[:best]
+	if d.mayTurn(&e.step, burst) {
+		cs.debts = append(cs.debts, d)
+	}
 	e.begin(d.offset, held)
 	if growth < 0 {
 		// A shallower dip: not known how far the trend is.
@@ -48,14 +53,12 @@ func (e *enactor) takeBack() (growth, since float64, ok bool) {
 	return growth, since, true
 }
 
-// againstReset is how much likelier an undecided drop was a restart with a burst than a loss, given the rise.
-func (e *enactor) againstReset(d *debt) float64 {
-	s := &e.step
+// againstReset is how much likelier the drop was a restart with a burst than a loss, given the rise.
+func (d *debt) againstReset(s *step) float64 {
 	if !s.pace.known {
 		return 0
 	}
-	dt0 := elapsed(d.prev, d.t)
-	return max(0, d.sum+weighAfter(s.pace, d.value, dt0, s.raw-s.prev, s.dt))
+	return d.sum + weighAfter(s.pace, d.value, elapsed(d.prev, d.t), s.raw-s.prev, s.dt)
 }
 
 // ageDebts counts one more sample for every debt and settles those that are too old as losses.
@@ -68,7 +71,10 @@ func (e *enactor) ageDebts() {
 	kept := cs.debts[:0]
 	for i := range cs.debts {
 		d := cs.debts[i]
-		if d.age++; d.age > limit && !d.open || d.age > debtAgeInterleaved {
+		if d.age++; d.back && d.age > askSamples {
+			continue
+		}
+		if d.age > limit && !d.open || d.age > debtAgeInterleaved {
 			cs.remember(&cs.losses)
 			e.settled(&d, KindLoss, 0, nil)
 			continue
@@ -82,7 +88,7 @@ func (e *enactor) ageDebts() {
 func (e *enactor) askAgain(x, dt float64) bool {
 	d := e.undecided()
 	if d == nil {
-		return false
+		return e.goesOn(x, dt)
 	}
 	p := e.step.pace
 	var why findings
@@ -146,7 +152,7 @@ func (e *enactor) lateFold(d *debt, why *findings) {
 	now := *cs.now()
 	held := now.out(e.step.prev)
 	was := *d
-	cs.remember(&cs.resets)
+	cs.turned(&was)
 	older := cs.debts
 	for i := range older {
 		if older[i].t != was.t {

@@ -184,7 +184,7 @@ func (e *enactor) imputed(prev, raw, dt float64) float64 {
 }
 
 func (e *enactor) owe(d debt) {
-	if old, full := e.cs.owe(d); full {
+	if old, full := e.cs.owe(d); full && !old.back {
 		e.settled(&old, KindLoss, 0, nil)
 		e.cs.remember(&e.cs.losses)
 	}
@@ -192,6 +192,9 @@ func (e *enactor) owe(d debt) {
 
 // settled logs that a debt is decided.
 func (e *enactor) settled(d *debt, k Kind, amount float64, why *findings) {
+	if d.back && k == KindLoss {
+		return // it was settled when it came back
+	}
 	s := &e.step
 	c := Correction{Kind: k, T: s.t, PrevT: s.prevT, Prev: s.prev, Raw: s.raw, Amount: amount, Settles: d.t}
 	switch k {

@@ -34,6 +34,9 @@ func (e *histJudge) shift(d *histDebt, give func(o histOwed) float64) {
 
 func (e *histJudge) revoke(d *histDebt) {
 	e.shift(d, func(o histOwed) float64 { return -o.amount })
+	for i := range d.parts {
+		d.parts[i].amount = 0
+	}
 }
 
 func (e *histJudge) turn(d *histDebt) {

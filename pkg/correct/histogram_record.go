@@ -10,7 +10,7 @@ import (
 
 // The state record of a histogram, little endian:
 //
-//	version 6, flags (there is a histCase, there are rows); count of parts (uint16) and them:
+//	version 7, flags (there is a histCase, there are rows); count of parts (uint16) and them:
 //	  role, flags, le, older (float64), olderMS (uint32), Raw, before (float64), and the
 //	  record of the Counter without these two, with its length (uint16) in front
 //	histCase: counts of what it did before (resets, losses, returns float32, seen uint32, startST, and the last full reset's t int64),
@@ -22,7 +22,7 @@ import (
 //	  that has come for it, the first part's the lowest of the first byte, and their values
 //
 // Links along le and what follows from the queue are built again.
-const histVersion = 6
+const histVersion = 7
 
 const (
 	// maxQueue bounds what a record may say is queued.
@@ -111,10 +111,10 @@ func (w *writer) histCase(cs *histCase) {
 func (w *writer) histDebt(d *histDebt) {
 	w.int(d.t)
 	w.int(d.prev)
-	for _, x := range [...]float64{d.top, d.value, d.amount, d.jitter, d.base, d.sum} {
+	for _, x := range [...]float64{d.top, d.value, d.amount, d.jitter, d.base, d.sum, d.rise, d.took} {
 		w.float(x)
 	}
-	w.flags(d.open, d.gap)
+	w.flags(d.open, d.gap, d.back)
 	*w = append(*w, d.age)
 	w.uint16(len(d.parts))
 	for _, o := range d.parts {
@@ -265,11 +265,11 @@ func (r *reader) histEpochs(hp *histPart) error {
 
 func (r *reader) histDebt(known int) (d histDebt, err error) {
 	d.t, d.prev = r.int(), r.int()
-	for _, x := range [...]*float64{&d.top, &d.value, &d.amount, &d.jitter, &d.base, &d.sum} {
+	for _, x := range [...]*float64{&d.top, &d.value, &d.amount, &d.jitter, &d.base, &d.sum, &d.rise, &d.took} {
 		*x = r.float()
 	}
 	f := r.byte()
-	d.open, d.gap, d.age = f&1 != 0, f&2 != 0, r.byte()
+	d.open, d.gap, d.back, d.age = f&1 != 0, f&2 != 0, f&4 != 0, r.byte()
 	parts := int(r.uint16())
 	if parts > known {
 		return d, errors.New("state record has a debt of unknown parts")

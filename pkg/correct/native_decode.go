@@ -195,8 +195,8 @@ func (r *nativeReader) alike(last *cells, g grid, list ...*cells) {
 func (r *nativeReader) debt() nativeDebt {
 	d := nativeDebt{debt: debt{t: r.int(), prev: r.int()}}
 	f := r.byte()
-	d.open, d.gap, d.age = f&1 != 0, f&2 != 0, r.byte()
-	for _, x := range [...]*float64{&d.top, &d.value, &d.amount, &d.jitter, &d.base, &d.sum} {
+	d.open, d.gap, d.back, d.age = f&1 != 0, f&2 != 0, f&4 != 0, r.byte()
+	for _, x := range [...]*float64{&d.top, &d.value, &d.amount, &d.jitter, &d.base, &d.sum, &d.rise, &d.took} {
 		*x = r.float()
 	}
 	d.parts.amount, d.parts.before = r.cells(), r.cells()

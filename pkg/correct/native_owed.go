@@ -13,6 +13,7 @@ func regrid(d *nativeDebt, g grid) {
 // revoke takes what a drop had put back out of the offset again.
 func (j *nativeJudge) revoke(d *nativeDebt) {
 	j.off = zip(j.off, d.parts.amount, minus)
+	d.parts.amount = cells{grid: d.parts.amount.grid}
 	j.anew = true
 }
 

@@ -7,16 +7,16 @@ import (
 
 // The state record of a Native; integers are varints, floats 8 bytes little endian:
 //
-//	version 2
+//	version 3
 //	length and record of the total (Counter.Append)
 //	the last sample, if one was seen: cells, count
 //	1 if a case follows: startST, when it was reset last (t), resets, losses, returns, seen
 //	  count of epochs and them: from, prev, flags, off and floor (cells), count
-//	  count of debts and them, then the fold: t, prev, flags, age, top, value, amount, jitter, base, sum, amount and before (cells)
+//	  count of debts and them, then the fold: t, prev, flags, age, top, value, amount, jitter, base, sum, rise, took, amount and before (cells)
 //	cells: schema, zero threshold, count of bounds and them, sum, count of buckets and per bucket the distance to the one before and its count
 //
 // Empty buckets are not kept.
-const nativeRecordVersion = 2
+const nativeRecordVersion = 3
 
 // Append adds the state record of n to b.
 func (n *Native) Append(b []byte) []byte {
@@ -97,9 +97,9 @@ func (w *nativeWriter) cells(c *cells) {
 func (w *nativeWriter) debt(d *nativeDebt) {
 	w.int(d.t)
 	w.int(d.prev)
-	w.flags(d.open, d.gap)
+	w.flags(d.open, d.gap, d.back)
 	*w = append(*w, d.age)
-	for _, x := range [...]float64{d.top, d.value, d.amount, d.jitter, d.base, d.sum} {
+	for _, x := range [...]float64{d.top, d.value, d.amount, d.jitter, d.base, d.sum, d.rise, d.took} {
 		w.float(x)
 	}
 	w.cells(&d.parts.amount)

@@ -9,7 +9,7 @@ import (
 
 // The state record, little endian:
 //
-//	version 2, flags of the Counter, 1 if a Case follows
+//	version 3, flags of the Counter, 1 if a Case follows
 //	T, ST (8 bytes each), Raw, before (float64), lastMS (uint32)
 //	sumDt, sumX, sumSq, peak, median (float32), n (uint16)
 //	Case: startST, resets, losses, returns (float32), seen (uint32), fold (set, t, prev, top, offset),
@@ -17,13 +17,13 @@ import (
 //	count of epochs (1 byte) and them, count of debts (1 byte) and them
 //
 // A reader of a later version reads the earlier ones; an unknown version is an error.
-const recordVersion = 2
+const recordVersion = 3
 
 const (
 	counterBytes = 3 + 8 + 8 + 8 + 8 + 4 + 5*4 + 2
 	caseBytes    = 8 + 3*4 + 4 + 1 + 4*8
 	epochBytes   = 4*8 + 1
-	debtBytes    = 9*8 + 2
+	debtBytes    = 11*8 + 2
 )
 
 var errShort = errors.New("state record ends early")
@@ -93,10 +93,10 @@ func (w *writer) theCase(cs *Case) {
 	for _, d := range cs.debts {
 		w.int(d.t)
 		w.int(d.prev)
-		for _, x := range [...]float64{d.top, d.value, d.amount, d.offset, d.jitter, d.base, d.sum} {
+		for _, x := range [...]float64{d.top, d.value, d.amount, d.offset, d.jitter, d.base, d.sum, d.rise, d.took} {
 			w.float(x)
 		}
-		w.flags(d.open, d.gap)
+		w.flags(d.open, d.gap, d.back)
 		*w = append(*w, d.age)
 	}
 }
@@ -237,11 +237,11 @@ func (r *reader) theCase() (*Case, error) {
 	}
 	for range debts {
 		d := debt{t: r.int(), prev: r.int()}
-		for _, x := range [...]*float64{&d.top, &d.value, &d.amount, &d.offset, &d.jitter, &d.base, &d.sum} {
+		for _, x := range [...]*float64{&d.top, &d.value, &d.amount, &d.offset, &d.jitter, &d.base, &d.sum, &d.rise, &d.took} {
 			*x = r.float()
 		}
 		f := r.byte()
-		d.open, d.gap, d.age = f&1 != 0, f&2 != 0, r.byte()
+		d.open, d.gap, d.back, d.age = f&1 != 0, f&2 != 0, f&4 != 0, r.byte()
 		cs.debts = append(cs.debts, d)
 	}
 	return cs, nil

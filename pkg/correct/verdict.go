@@ -140,6 +140,9 @@ func overRead(s *step, c *Counter, f *findings) bool {
 	if !ok || !p.known || x < mean+overReadSigma*sigma {
 		return false
 	}
+	if mean, sigma := p.usual(dt + s.dt); back > mean+usualSigma*sigma {
+		return false // not on the trend either
+	}
 	odds := p.plain(back, dt+s.dt) - (p.step(x, dt) - math.Log(max(mean, p.unit)))
 	if odds < overReadOdds {
 		return false

@@ -25,7 +25,7 @@ type whole[V any] struct {
 type body[V any] interface {
 	// places are the densities before and now; d (it may be nil) is an open drop.
 	places(d *wholeDebt[V]) []place
-	// revoke takes what d added out of the offset.
+	// revoke takes what d added out of the offset: then it has added nothing.
 	revoke(d *wholeDebt[V])
 	// turn makes a full reset of d, which was put back as a loss.
 	turn(d *wholeDebt[V])
@@ -115,6 +115,9 @@ func fits(p pace, v, dt float64) bool {
 
 // settled logs that a debt is decided.
 func (w *whole[V]) settled(d *wholeDebt[V], k Kind, why *findings) {
+	if d.back && k == KindLoss {
+		return // it was settled when it came back
+	}
 	c := Correction{Kind: k, Settles: d.t}
 	switch k {
 	case KindJitter, KindGlitch:
@@ -140,7 +143,9 @@ func (w *whole[V]) settleAll() {
 func (w *whole[V]) owe(d wholeDebt[V]) {
 	if len(w.debts) == maxDebts {
 		w.settled(&w.debts[0], KindLoss, nil)
-		w.history.remember(&w.history.losses)
+		if !w.debts[0].back {
+			w.history.remember(&w.history.losses)
+		}
 		w.debts = append(w.debts[:0], w.debts[1:]...)
 	}
 	w.debts = append(w.debts, d)

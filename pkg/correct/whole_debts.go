@@ -10,7 +10,10 @@ func (w *whole[V]) ageDebts() {
 	}
 	kept := w.debts[:0]
 	for _, d := range w.debts {
-		if d.age++; d.age <= limit || d.open && d.age <= debtAgeInterleaved {
+		if d.age++; d.back && d.age > askSamples {
+			continue
+		}
+		if d.age <= limit || d.open && d.age <= debtAgeInterleaved {
 			kept = append(kept, d)
 			continue
 		}
@@ -46,7 +49,7 @@ func (w *whole[V]) cameBack(d *wholeDebt[V]) (why findings, ok bool) {
 func (w *whole[V]) askAgain(x, dt float64) bool {
 	k := w.undecided()
 	if k < 0 {
-		return false
+		return w.goesOn(x, dt)
 	}
 	d := &w.debts[k]
 	p := w.s.pace
@@ -97,7 +100,7 @@ func (w *whole[V]) closeOpen() {
 // lateFold turns an undecided drop into the full reset that it was.
 func (w *whole[V]) lateFold(k int, why *findings) {
 	was := w.debts[k]
-	w.history.remember(&w.history.resets)
+	w.history.turned(&was.debt)
 	w.debts = append(w.debts[:k], w.debts[k+1:]...)
 	w.settleAll()
 	w.burstFrom(was.t)
@@ -123,22 +126,24 @@ func (w *whole[V]) wasLoss(k int, why *findings) {
 // takeBack tries the sample against what was there before every open drop. The
 // best explanation, or none, is taken, with all younger drops.
 func (w *whole[V]) takeBack() bool {
-	best, bestOdds := -1, 0.0
+	best, bestOdds, burst := -1, 0.0, 0.0
 	hazard := float64(returnHazard)
 	if w.history.Interleaved() {
 		hazard = returnHazardInterleaved
 	}
 	for k := range w.debts {
 		d := &w.debts[k]
-		if d.gap || w.p.Losses == Restore {
+		if d.gap || d.back || w.p.Losses == Restore {
 			continue
 		}
 		odds := weighReturn(&w.s, &d.debt, hazard, w.history.returns > 0) + w.composeReturn(d)
+		reset := w.againstReset(d)
+		against := reset - odds
 		if d.open {
-			odds -= w.againstReset(d)
+			odds -= max(0, reset)
 		}
 		if odds > bestOdds {
-			best, bestOdds = k, odds
+			best, bestOdds, burst = k, odds, against
 		}
 		// It did not come back with this sample.
 		d.jitter += math.Log(1 - hazard)
@@ -146,15 +151,19 @@ func (w *whole[V]) takeBack() bool {
 	if best < 0 {
 		return false
 	}
-	d := w.debts[best]
 	w.history.remember(&w.history.returns)
+	d := w.debts[best]
 	var why findings
 	why.add(testReturn, bestOdds, w.s.raw-w.s.prev, w.s.raw-d.top, elapsed(d.prev, w.s.t))
 	for k := len(w.debts) - 1; k >= best; k-- {
 		w.revoke(&w.debts[k])
 		w.settled(&w.debts[k], KindJitter, &why)
 	}
+	back := w.debts[best] // as it was revoked
 	w.debts = w.debts[:best]
+	if back.mayTurn(&w.s, burst) {
+		w.debts = append(w.debts, back)
+	}
 	w.lesson, w.taken = lessonReturn, &d
 	if w.s.raw < d.top {
 		w.lesson = lessonNone // a shallower dip: not known how far the trend is
@@ -162,13 +171,13 @@ func (w *whole[V]) takeBack() bool {
 	return true
 }
 
-// againstReset is how much likelier an undecided drop was a restart with a burst than a loss, given the rise.
+// againstReset is how much likelier the drop was a restart with a burst than a loss, given the rise.
 func (w *whole[V]) againstReset(d *wholeDebt[V]) float64 {
 	s := &w.s
 	if !s.pace.known {
 		return 0
 	}
-	return max(0, d.sum+after(s.pace, d.value, elapsed(d.prev, d.t), s.raw-s.prev, s.dt))
+	return d.sum + after(s.pace, d.value, elapsed(d.prev, d.t), s.raw-s.prev, s.dt)
 }
 
 // revokeFold tries whether the last fold was a glitch: the very next sample is

@@ -117,6 +117,9 @@ func (e *enactor) heed() {
 	prevT := c.T - int64(c.lastMS)
 	found, held := w.findings(), now.out(c.Raw)
 	for i := range cs.debts {
+		if cs.debts[i].back {
+			continue
+		}
 		e.log = append(e.log, Correction{Kind: KindLoss, T: c.T, PrevT: prevT, Prev: c.before, Raw: c.Raw, Settles: cs.debts[i].t})
 	}
 	cs.debts, cs.fold.set = cs.debts[:0], false
@@ -134,7 +137,7 @@ func (cs *Case) doubt(w Word) {
 
 // doubt: a drop that was taken for a loss may be asked about again.
 func (d *debt) doubt(w Word) {
-	if d.t < w.T || d.prev >= w.T {
+	if d.t < w.T || d.prev >= w.T || d.back {
 		return
 	}
 	found := w.findings()

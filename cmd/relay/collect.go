@@ -32,7 +32,8 @@ func gcPercent(alive, walked uint64) int {
 }
 
 // unmapEvery is how often the program's own pages are let go: what it takes to fetch the needed ones again is then nothing.
-const unmapEvery = 20 * time.Second
+// The first time is soon after the start, which needs most of them.
+const unmapFirst, unmapEvery = 2 * time.Second, 20 * time.Second
 
 // collect keeps GOGC at gcPercent until ctx is done, and lets the program's own pages go.
 func collect(ctx context.Context) {
@@ -41,7 +42,7 @@ func collect(ctx context.Context) {
 		debug.SetGCPercent(now)
 	}
 	spans := ownSpans()
-	unmap := time.NewTicker(unmapEvery)
+	unmap := time.NewTimer(unmapFirst)
 	defer unmap.Stop()
 	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
 	tick := time.NewTicker(slackEvery)
@@ -52,6 +53,7 @@ func collect(ctx context.Context) {
 			return
 		case <-unmap.C:
 			unmapUnused(spans)
+			unmap.Reset(unmapEvery)
 			continue
 		case <-tick.C:
 		}

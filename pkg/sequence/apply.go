@@ -106,13 +106,13 @@ func (w *writer) meet(b *rewrite.Batch, i int) (id uint32, l labelsOf) {
 	w.table.pages.reach(id >> pageBits)
 	w.touch(id)
 	w.labels.meet(id, b, i, &l)
-	w.class.noticeSeen(b.Tenant, l)
+	w.class.notice(b.Tenant, l)
 	return w.table.add(b.Series[i].Key), l
 }
 
 // decide settles whether a series is a counter, by all that is known now.
 func (w *writer) decide(b *rewrite.Batch, i int, id uint32, s *series, l labelsOf) {
-	d := w.class.decideSeen(b, i, l)
+	d := w.class.decide(b, i, l)
 	s.gen, s.told, s.policy = w.class.gen, b.Series[i].Type, d.policy
 	s.flags &^= isCounter | isGauge | isSign
 	if d.gauge {

@@ -100,9 +100,9 @@ func policyOf(r config.Rule) correct.Policy {
 		p.Resets = correct.MarkResets
 	}
 	switch r.Losses {
-	case "restore":
+	case config.LossesRestore:
 		p.Losses = correct.Restore
-	case "hold":
+	case config.LossesHold:
 		p.Losses = correct.Hold
 	}
 	return p
@@ -123,13 +123,8 @@ type decision struct {
 	base string  // the family's name
 }
 
-// decide looks at series i of a batch.
-func (c *classifier) decide(b *rewrite.Batch, i int) decision {
-	return c.decideSeen(b, i, look(b, i))
-}
-
-// decideSeen is decide for labels that were looked at already.
-func (c *classifier) decideSeen(b *rewrite.Batch, i int, l labelsOf) decision {
+// decide says what series i of a batch is, of whose labels l was seen.
+func (c *classifier) decide(b *rewrite.Batch, i int, l labelsOf) decision {
 	if len(c.rules) > 0 {
 		l.all = func() labels.Labels { return b.Labels(i) }
 	}
@@ -265,9 +260,7 @@ func split(name []byte) (base []byte, suffix string) {
 
 // notice learns from a series seen for the first time that its family has
 // buckets or quantiles, which makes counters of its _count and _sum.
-func (c *classifier) notice(b *rewrite.Batch, i int) { c.noticeSeen(b.Tenant, look(b, i)) }
-
-func (c *classifier) noticeSeen(tenant string, l labelsOf) {
+func (c *classifier) notice(tenant string, l labelsOf) {
 	if base, suffix := split(l.name); suffix == "_bucket" && l.le != nil {
 		c.update(tenant, base, func(f *family) { f.Buckets = true })
 	} else if suffix == "" && l.quantile != nil {

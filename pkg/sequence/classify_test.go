@@ -82,21 +82,24 @@ func TestWhatCountsAsACounter(t *testing.T) {
 			before := decodeV1(t, "a", c.metadata, c.beside...)
 			cl.learn("a", before.Metadata)
 			for i := range before.Series {
-				cl.notice(before, i)
+				cl.notice("a", look(before, i))
 			}
-			d := cl.decide(decodeV1(t, "a", nil, c.series), 0)
+			d := decided(cl, decodeV1(t, "a", nil, c.series))
 			if d.counter != c.counter || d.source != c.source {
 				t.Errorf("counter %v by %s, want %v by %s", d.counter, d.source, c.counter, c.source)
 			}
 			if len(c.metadata)+len(c.beside) > 0 && c.rules == "" {
-				other := cl.decide(decodeV1(t, "b", nil, c.series), 0)
-				if alone := newClassifier().decide(decodeV1(t, "b", nil, c.series), 0); other != alone {
+				other := decided(cl, decodeV1(t, "b", nil, c.series))
+				if alone := decided(newClassifier(), decodeV1(t, "b", nil, c.series)); other != alone {
 					t.Errorf("another tenant's is decided by this one's metadata: %+v, alone %+v", other, alone)
 				}
 			}
 		})
 	}
 }
+
+// decided is what the first series of a batch is.
+func decided(cl *classifier, b *rewrite.Batch) decision { return cl.decide(b, 0, look(b, 0)) }
 
 // Rule: _count and _sum are judged as one where metadata calls the family a
 // summary or histogram, though it has no quantiles, or its buckets come later.
@@ -105,13 +108,13 @@ func TestPartsAreKnownByMetadata(t *testing.T) {
 		for name, role := range map[string]correct.Role{"lat_count": correct.RoleCount, "lat_sum": correct.RoleSum} {
 			cl := newClassifier()
 			cl.learn("", decodeV1(t, "", []prompb.MetricMetadata{{MetricFamilyName: "lat", Type: typ}}).Metadata)
-			if d := cl.decide(decodeV1(t, "", nil, labels.FromStrings("__name__", name)), 0); !d.part || d.role != role || d.base != "lat" {
+			if d := decided(cl, decodeV1(t, "", nil, labels.FromStrings("__name__", name))); !d.part || d.role != role || d.base != "lat" {
 				t.Errorf("%s of a %v: %+v, want a part", name, typ, d)
 			}
 			inline := decodeV1(t, "", nil, labels.FromStrings("__name__", name))
 			inline.Series[0].Type = map[prompb.MetricMetadata_MetricType]rewrite.MetricType{
 				prompb.MetricMetadata_SUMMARY: typeSummary, prompb.MetricMetadata_HISTOGRAM: typeHistogram}[typ]
-			if d := newClassifier().decide(inline, 0); !d.part || d.role != role {
+			if d := decided(newClassifier(), inline); !d.part || d.role != role {
 				t.Errorf("%s of a %v told with the series: %+v, want a part", name, typ, d)
 			}
 		}
@@ -133,7 +136,7 @@ func TestTypesThatTurnOverAreNotBelieved(t *testing.T) {
 	if cl.gen != gen {
 		t.Errorf("the generation still moves")
 	}
-	if d := cl.decide(decodeV1(t, "", nil, labels.FromStrings("__name__", "x_total")), 0); !d.counter || d.source != "name" {
+	if d := decided(cl, decodeV1(t, "", nil, labels.FromStrings("__name__", "x_total"))); !d.counter || d.source != "name" {
 		t.Errorf("decided %+v, want by name", d)
 	}
 }

@@ -137,9 +137,6 @@ const (
 // Counts is what a body carries.
 type Counts struct{ Samples, Histograms, Exemplars, Metadata int }
 
-// Empty reports whether there is nothing worth sending.
-func (c Counts) Empty() bool { return c == Counts{} }
-
 // FormatError says why a request is malformed, and where. It is the sender's fault and final (400).
 type FormatError struct {
 	Series int    // index of the TimeSeries, -1 if it is not in one

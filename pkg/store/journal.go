@@ -274,13 +274,6 @@ func (j *Journal) Bytes() int64 {
 	return j.bytes
 }
 
-// LastTime is the time in ms of the newest record, 0 if there never was one.
-func (j *Journal) LastTime() int64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.segments[len(j.segments)-1].last
-}
-
 // Close syncs what is not yet and gives the lock back. It returns the error that the journal failed with, if it had.
 func (j *Journal) Close() error {
 	if j.stop != nil {

@@ -72,7 +72,7 @@ bench: build ## what relaying costs, against docs/performance.md (LONG=1: all of
 ifdef MICRO
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./pkg/...
 else
-	go run ./internal/bench/cmd --relay=./relay $(if $(LONG),--long --json=docs/performance.json --plots=docs/img) $(if $(OTHER),--other='$(OTHER)') $(BENCHFLAGS)
+	go run ./internal/bench/cmd --relay=./relay $(if $(LONG),--long --json=docs/performance.json --page=docs/performance.md --plots=docs/img) $(if $(OTHER),--other='$(OTHER)') $(BENCHFLAGS)
 endif
 
 accuracy: build ## how far from the truth, by class, in Prometheus' own PromQL: 20 seeds of 10 h (SEED=1), with a plot of each class; exits with 1 if a figure is beyond its reach

@@ -81,3 +81,46 @@ func TestPlotsAreXML(t *testing.T) {
 		}
 	}
 }
+
+// What was written as JSON gives the same table on the page, in place of the one that was there, and nothing else on the page changes.
+func TestThePageGetsTheTable(t *testing.T) {
+	r := newReport(Options{Plan: Short()})
+	r.add(V2, "relay", figureWhole, []float64{0.4})
+	r.point("series", V2, "later scrapes", 2_000_000, 0.375)
+	var stored bytes.Buffer
+	if err := r.WriteJSON(&stored); err != nil {
+		t.Fatal(err)
+	}
+	again, err := ReadReport(&stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(path, []byte("before\n"+tableBegins+"\nold\n"+tableEnds+"\nafter\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := again.WritePage(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table bytes.Buffer
+	if err := r.WriteTable(&table); err != nil {
+		t.Fatal(err)
+	}
+	want := "before\n" + tableBegins + "\n" + table.String() +
+		"\n| plot | line | points |\n| --- | --- | --- |\n| CPU-s per million samples against series | 2.0, later scrapes | 2 M: 0.375 |\n" + tableEnds + "\nafter\n"
+	if string(page) != want {
+		t.Errorf("the page is\n%s\nwant\n%s", page, want)
+	}
+	if err := os.WriteFile(path, []byte("no such lines"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.WritePage(path); err == nil {
+		t.Error("a page without the lines is written")
+	}
+}

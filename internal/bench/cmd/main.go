@@ -33,6 +33,7 @@ type flags struct {
 	long           bool
 	only, protos   string
 	json, plan     string
+	page           string
 	otherArgs      string
 	relayArgs      string
 	series, repeat int
@@ -44,15 +45,41 @@ func run(args []string) error {
 	app := kingpin.New("bench", "Measure what relaying costs: a simulated fleet, the real relay program, a counting upstream.")
 	app.HelpFlag.Short('h')
 	f := declare(app.Command("run", "Measure and print the table (default).").Default())
+	r := declareRender(app.Command("render", "Only write the table of figures that were measured into the page."))
 	upstream := app.Command("upstream", "Be the counting upstream until standard input ends.")
 	command, err := app.Parse(args)
 	if err != nil {
 		return err
 	}
-	if command == upstream.FullCommand() {
+	switch command {
+	case upstream.FullCommand():
 		return bench.ServeUpstream(os.Stdin, os.Stdout)
+	case "render":
+		return r.render()
 	}
 	return f.measure()
+}
+
+// rendering is what the command render is told.
+type rendering struct{ json, page string }
+
+func declareRender(c *kingpin.CmdClause) *rendering {
+	r := &rendering{}
+	c.Flag("json", "The figures.").Default("docs/performance.json").StringVar(&r.json)
+	c.Flag("page", "The page.").Default("docs/performance.md").StringVar(&r.page)
+	return r
+}
+
+func (r *rendering) render() error {
+	in, err := os.Open(r.json)
+	if err != nil {
+		return err
+	}
+	report, err := bench.ReadReport(in)
+	if err = errors.Join(err, in.Close()); err != nil {
+		return err
+	}
+	return report.WritePage(r.page)
 }
 
 func declare(c *kingpin.CmdClause) *flags {
@@ -74,6 +101,7 @@ func declare(c *kingpin.CmdClause) *flags {
 	c.Flag("dir", "Where the measured programs may write; the system's temporary directory if empty.").StringVar(&o.Dir)
 	c.Flag("max-memory", "What a run may take in all processes, in MB; points that would take more are left out. 0: what is free.").Int64Var(&f.maxMB)
 	c.Flag("json", "Write all figures, runs and points to this file too.").StringVar(&f.json)
+	c.Flag("page", "Write the table into this page too, between the lines that say so.").StringVar(&f.page)
 	c.Flag("plots", "Write the plots into this directory.").StringVar(&o.Plots)
 	c.Flag("profiles", "Write CPU and heap profiles of the relay into this directory.").StringVar(&o.Profiles)
 	return f
@@ -89,6 +117,9 @@ func (f *flags) measure() error {
 	report, err := bench.Run(ctx, o)
 	if report != nil {
 		err = errors.Join(err, report.WriteTable(os.Stdout), f.writeJSON(report))
+	}
+	if err == nil && f.page != "" {
+		return report.WritePage(f.page)
 	}
 	return err
 }

@@ -3,11 +3,9 @@ package inspect
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +22,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 
+	"pawl/internal/fingerprint"
 	"pawl/pkg/config"
 	"pawl/pkg/relay"
 	"pawl/pkg/store"
@@ -249,38 +248,12 @@ func wait(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// treeHash is of every name, mode, modification time and byte under dir.
-func treeHash(t testing.TB, dir string) string {
-	t.Helper()
-	h := sha256.New()
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		st, err := e.Info()
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(h, path, st.Mode(), st.ModTime().UnixNano(), st.Size())
-		if !e.Type().IsRegular() {
-			return nil
-		}
-		b, err := os.ReadFile(path)
-		_, _ = h.Write(b)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("%x", h.Sum(nil))
-}
-
 func verify(t testing.TB, dir string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	before := treeHash(t, dir)
+	before := fingerprint.Of(t, dir)
 	err := Verify(VerifyOptions{Path: dir, Out: &out})
-	if treeHash(t, dir) != before {
+	if fingerprint.Of(t, dir) != before {
 		t.Error("verify changed the storage path")
 	}
 	return out.String(), err
@@ -290,9 +263,9 @@ func dump(t testing.TB, dir string, o DumpOptions) (string, error) {
 	t.Helper()
 	var out, problems bytes.Buffer
 	o.Path, o.Out, o.Errors = dir, &out, &problems
-	before := treeHash(t, dir)
+	before := fingerprint.Of(t, dir)
 	err := Dump(o)
-	if treeHash(t, dir) != before {
+	if fingerprint.Of(t, dir) != before {
 		t.Error("dump changed the storage path")
 	}
 	return out.String() + problems.String(), err

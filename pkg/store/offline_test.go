@@ -1,42 +1,16 @@
 package store
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// treeHash is of every name, mode, modification time and byte under dir.
-func treeHash(t testing.TB, dir string) string {
-	t.Helper()
-	h := sha256.New()
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		st, err := e.Info()
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(h, path, st.Mode(), st.ModTime().UnixNano(), st.Size())
-		if !e.Type().IsRegular() {
-			return nil
-		}
-		b, err := os.ReadFile(path)
-		_, _ = h.Write(b)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("%x", h.Sum(nil))
-}
+	"pawl/internal/fingerprint"
+)
 
 // storagePath has a journal, a killed process' state and a rejected log; locked, as by a relay, until unlock.
 func storagePath(t *testing.T, state files) (dir string, unlock func()) {
@@ -114,9 +88,9 @@ func readAllParts(t *testing.T, dir string) (findings []Finding, keys int) {
 func TestReadingOfflineChangesNothing(t *testing.T) {
 	dir, unlock := storagePath(t, makeCrashedState(t))
 	unlock()
-	before := treeHash(t, dir)
+	before := fingerprint.Of(t, dir)
 	findings, keys := readAllParts(t, dir)
-	if treeHash(t, dir) != before {
+	if fingerprint.Of(t, dir) != before {
 		t.Error("the storage path was changed")
 	}
 	if bad := damages(findings); len(bad) > 0 || keys != 6000 {
@@ -176,14 +150,14 @@ func TestRotInTheStateIsNamedOffline(t *testing.T) {
 		damaged, what := rot(rng, f, names[i%len(names)], names)
 		dir, unlock := storagePath(t, damaged)
 		unlock()
-		before := treeHash(t, dir)
+		before := fingerprint.Of(t, dir)
 		c, found, said := startChild(t, "read-offline", dir)
 		found.Scan()
 		read := found.Text()
 		if err := c.Wait(); err != nil {
 			t.Errorf("case %d, %s: %v", i, what, err)
 		}
-		if treeHash(t, dir) != before {
+		if fingerprint.Of(t, dir) != before {
 			t.Fatalf("case %d, %s: the storage path was changed", i, what)
 		}
 		start := openInChild(t, filepath.Join(dir, "state"))

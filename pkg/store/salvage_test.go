@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"pawl/internal/fingerprint"
 )
 
 // TestSalvageKeepsEveryWholeRecord damages journals at random: the new journal has every record that can be read, in order, and the
@@ -129,12 +131,12 @@ func TestFutureFormatIsNamedBeforeAnythingIsTouched(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := change(dir)
-			before := treeHash(t, dir)
+			before := fingerprint.Of(t, dir)
 			var ve *VersionError
 			if err := CheckFormat(dir); !errors.As(err, &ve) || ve.Path != path || ve.Found != ve.Written+1 {
 				t.Errorf("got %v", err)
 			}
-			if treeHash(t, dir) != before {
+			if fingerprint.Of(t, dir) != before {
 				t.Error("the storage path was changed")
 			}
 		})

@@ -52,9 +52,17 @@ func playLagging(r *rand.Rand, frames [][]piece, lag, over int) *player {
 		pl.send(frames[next[k]][k])
 		next[k]++
 		if over > 0 && r.IntN(over) == 0 {
-			pl.settle(true)
+			pl.overdue()
 		}
 	}
+}
+
+// overdue is what the relay does when a histogram's time to wait is over: its oldest timestamp is judged with what is there.
+func (pl *player) overdue() {
+	if pl.h.Waiting() {
+		pl.decide()
+	}
+	pl.settle(false)
 }
 
 // odd counts the timestamps at which what went out is not cumulative in value or increase, or _count is not +Inf.
@@ -83,11 +91,15 @@ func (pl *player) odd(frames [][]piece, bounds []float64) (n int) {
 // Rule (DESIGN.md, invariants 1, 2, 3, 5): however far apart the parts of a histogram come, each goes
 // out once and moves forward only. Within join_wait its totals are those of joined delivery, and every
 // timestamp is a histogram. What both are off by where join_wait is over again and again is logged; docs/limits.md has the figures.
+// On average it is no more than when two steps of each part were remembered and nothing was queued (most: the same seeds at commit 8156893).
 func TestLaggingPartsMoveForward(t *testing.T) {
-	const seeds = 24
-	for _, c := range []struct{ lag, over int }{{0, 0}, {1, 0}, {2, 0}, {4, 0}, {8, 0}, {20, 0}, {2, 100}, {8, 100}, {20, 100}} {
+	for _, c := range []struct {
+		lag, over, seeds int
+		most             float64
+	}{{lag: 0, seeds: 24}, {lag: 1, seeds: 24}, {lag: 2, seeds: 24}, {lag: 4, seeds: 24}, {lag: 8, seeds: 24}, {lag: 20, seeds: 24},
+		{2, 100, 200, 0.02}, {8, 100, 200, 0.06}, {20, 100, 200, 0.08}} {
 		other, odd, all, worst, sum := 0, 0, 0, 0.0, 0.0
-		for seed := range uint64(seeds) {
+		for seed := range uint64(c.seeds) {
 			frames, bounds := lagFrames(seed + 1)
 			together := playTogether(frames, correct.Policy{})
 			pl := playLagging(rand.New(rand.NewPCG(seed+1, uint64(c.lag))), frames, c.lag, c.over)
@@ -123,7 +135,11 @@ func TestLaggingPartsMoveForward(t *testing.T) {
 		if c.over == 0 && odd > 0 {
 			t.Errorf("up to %d scrapes ahead: %d timestamps are no histogram", c.lag, odd)
 		}
+		mean := sum / float64(c.seeds)
+		if c.over > 0 && mean > c.most {
+			t.Errorf("up to %d scrapes ahead, join_wait over in one of %d turns: %.2g off on average, more than %.2g", c.lag, c.over, mean, c.most)
+		}
 		t.Logf("up to %d scrapes ahead, join_wait over in one of %d turns, seeds 1 to %d: another _count for %d of them, %.2g on average, %.2g at worst; %d of %d timestamps are no histogram",
-			c.lag, c.over, seeds, other, sum/seeds, worst, odd, all)
+			c.lag, c.over, c.seeds, other, mean, worst, odd, all)
 	}
 }

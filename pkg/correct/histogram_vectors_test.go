@@ -194,13 +194,17 @@ func (pl *player) offer(x piece) {
 // settle takes out what is complete, or, when waiting is over, everything.
 func (pl *player) settle(over bool) {
 	for pl.h.Waiting() && (over || pl.h.Complete()) {
-		for _, r := range pl.h.Decide(pl.p) {
-			if r.Gone {
-				pl.log = append(pl.log, r.Out.Corrections...)
-				continue
-			}
-			pl.went(pl.key[r.Tag], r.Out)
+		pl.decide()
+	}
+}
+
+func (pl *player) decide() {
+	for _, r := range pl.h.Decide(pl.p) {
+		if r.Gone {
+			pl.log = append(pl.log, r.Out.Corrections...)
+			continue
 		}
+		pl.went(pl.key[r.Tag], r.Out)
 	}
 }
 

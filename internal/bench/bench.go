@@ -89,7 +89,7 @@ func Short() Plan {
 	}
 }
 
-// Long is the plan whose figures docs/performance.md shows: about an hour.
+// Long is the plan whose figures docs/performance.md shows: some 20 minutes.
 func Long() Plan {
 	return Plan{
 		Series: 100_000, Scrapes: 30, Repeat: 5, Batch: 2000, Conns: 4, Capacity: prometheusCapacity, BigSeries: 1_000_000, BigScrapes: 8,

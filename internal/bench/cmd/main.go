@@ -88,7 +88,7 @@ func declare(c *kingpin.CmdClause) *flags {
 	c.Flag("relay", "Path of the relay program.").Default("./relay").StringVar(&o.Relay)
 	c.Flag("relay-args", "More flags for it, separated by spaces.").StringVar(&f.relayArgs)
 	c.Flag("relay-config", "Template of its configuration, with {upstream} and {message} to be filled in.").StringVar(&o.RelayConfig)
-	c.Flag("long", "The figures of docs/performance.md, about an hour; else hints within some minutes.").BoolVar(&f.long)
+	c.Flag("long", "The figures of docs/performance.md, some 20 minutes; else hints within some minutes.").BoolVar(&f.long)
 	c.Flag("only", "Sections to run, separated by commas: "+strings.Join(bench.Sections(), ", ")+".").StringVar(&f.only)
 	c.Flag("protos", "Versions of remote write, separated by commas.").Default("1.0,2.0").StringVar(&f.protos)
 	c.Flag("plan", "Changes to the plan as JSON, e.g. {\"Series\":50000,\"SweepSeries\":[100000]}; durations in ns.").StringVar(&f.plan)

@@ -25,13 +25,10 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		r := newRun(t, seed+uint64(done), runOptions{relay: relayOptions{checkpoint: every}})
 		r.killAtRandom(n, figures)
 		r.finish()
-		requests, samples, retries, _ := r.sent()
-		_, again := r.upstream.arrived()
+		requests, _, _, _ := r.sent()
 		figures["kills"] += float64(n)
 		figures["requests"] += float64(requests)
-		figures["samples"] += float64(samples)
-		figures["retried requests"] += float64(retries)
-		figures["samples that arrived again"] += float64(again)
+		r.countRepeats(figures)
 		if t.Failed() {
 			t.Fatalf("run with seed %d", r.seed)
 		}
@@ -63,12 +60,7 @@ func (r *run) killAtRandom(n int, figures map[string]float64) {
 			figures["kills while starting"]++
 		}
 	}
-	if err := r.relay.start(); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := r.relay.awaitReady(30 * time.Second); err != nil {
-		r.t.Fatal(err)
-	}
+	r.start()
 }
 
 // mood is one of the ways in which an upstream behaves while the relay dies.

@@ -39,11 +39,7 @@ func TestKilledAtNamedPoints(t *testing.T) {
 			}
 		}
 		r.finish()
-		_, samples, retries, _ := r.sent()
-		_, again := r.upstream.arrived()
-		figures["samples"] += float64(samples)
-		figures["retried requests"] += float64(retries)
-		figures["samples that arrived again"] += float64(again)
+		r.countRepeats(figures)
 		if t.Failed() {
 			t.Fatalf("run with seed %d", r.seed)
 		}

@@ -119,6 +119,15 @@ func (r *run) sent() (requests, samples, retries, repeated int64) {
 	return requests, samples, retries, repeated
 }
 
+// countRepeats adds to a row's figures what this run sent, and what of it went more than once.
+func (r *run) countRepeats(figures map[string]float64) {
+	_, samples, retries, _ := r.sent()
+	_, again := r.upstream.arrived()
+	figures["samples"] += float64(samples)
+	figures["retried requests"] += float64(retries)
+	figures["samples that arrived again"] += float64(again)
+}
+
 // drained waits until the relay has settled everything that it acknowledged.
 func (r *run) drained(limit time.Duration) {
 	r.t.Helper()

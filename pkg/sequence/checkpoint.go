@@ -113,6 +113,7 @@ func (w *writer) write(ctx context.Context, d *draft) error {
 		if sheets, err = d.take(ctx, sheets); err != nil || len(sheets) == 0 {
 			break
 		}
+		slices.SortFunc(sheets, sheet.compare)
 		err = w.writeSheets(ctx, d, version, sheets)
 	}
 	if err == nil {

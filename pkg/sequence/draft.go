@@ -1,6 +1,7 @@
 package sequence
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -53,6 +54,18 @@ type sheet struct {
 	packed  []byte // the page's value, instead of records
 	key     []byte // set where the value is no page: it is in records, or the key is to go if there are none
 	named   bool   // of series: the labels of the page changed too
+}
+
+// compare orders sheets by their keys: neighbours are compared with what the
+// database holds in one walk, and tables of them are merged with few others.
+func (s sheet) compare(other sheet) int {
+	if c := int(s.prefix) - int(other.prefix); c != 0 {
+		return c
+	}
+	if c := int(s.page) - int(other.page); c != 0 {
+		return c
+	}
+	return bytes.Compare(s.key, other.key)
 }
 
 // put and delete change what is in no page: copied at once when the draft begins.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/golang/snappy"
 )
@@ -136,9 +137,10 @@ func (p *pages) soil(page uint32) {
 	p.dirty = append(p.dirty, page)
 }
 
-// fall makes all dirty pages due, and returns them.
+// fall makes all dirty pages due, and returns them, the first page last: they are copied from the end.
 func (p *pages) fall() []uint32 {
 	due := p.dirty
+	slices.SortFunc(due, func(a, b uint32) int { return int(b) - int(a) })
 	for _, page := range due {
 		p.marks[page] = pageDue
 	}

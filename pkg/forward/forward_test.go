@@ -118,7 +118,8 @@ func batch(t *testing.T, name, tenant string, seq uint64) *rewrite.Batch {
 	return b
 }
 
-func sampleOf(t *testing.T, body string) string {
+// series are those of a 1.0 request as it arrived.
+func series(t *testing.T, body string) []prompb.TimeSeries {
 	msg, err := snappy.Decode(nil, []byte(body))
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +128,11 @@ func sampleOf(t *testing.T, body string) string {
 	if err := req.Unmarshal(msg); err != nil {
 		t.Fatal(err)
 	}
-	ts := req.Timeseries[0]
+	return req.Timeseries
+}
+
+func sampleOf(t *testing.T, body string) string {
+	ts := series(t, body)[0]
 	return fmt.Sprintf("%s@%d", ts.Labels[0].Value, ts.Samples[0].Timestamp/1000)
 }
 
@@ -379,15 +384,7 @@ func many(t *testing.T, n int) *rewrite.Batch {
 }
 
 func namesIn(t *testing.T, body string) (names []string) {
-	msg, err := snappy.Decode(nil, []byte(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var req prompb.WriteRequest
-	if err := req.Unmarshal(msg); err != nil {
-		t.Fatal(err)
-	}
-	for _, ts := range req.Timeseries {
+	for _, ts := range series(t, body) {
 		names = append(names, ts.Labels[0].Value)
 	}
 	return names

@@ -16,8 +16,8 @@ const (
 	slackShare = 40
 	// leastSlack may gather in any case, in bytes: less would have a small relay collect for every few requests.
 	leastSlack = 16 << 20
-	// leastPercent bounds what is given to the runtime, in % of what is alive.
-	leastPercent = 4
+	// leastPercent and mostPercent bound what is given to the runtime, in % of what is alive.
+	leastPercent, mostPercent = 4, 100
 	// slackEvery is how often it is looked at.
 	slackEvery = time.Second
 )
@@ -25,10 +25,10 @@ const (
 // gcPercent is the GOGC for so many bytes alive of which so many have to be walked.
 func gcPercent(alive, walked uint64) int {
 	if alive == 0 {
-		return slackShare
+		return mostPercent
 	}
 	slack := max(walked*slackShare/100, leastSlack)
-	return int(min(max(slack*100/alive, leastPercent), slackShare))
+	return int(min(max(slack*100/alive, leastPercent), mostPercent))
 }
 
 // unmapEvery is how often the program's own pages are let go: what it takes to fetch the needed ones again is then nothing.
@@ -37,7 +37,7 @@ const unmapFirst, unmapEvery = 2 * time.Second, 20 * time.Second
 
 // collect keeps GOGC at gcPercent until ctx is done, and lets the program's own pages go.
 func collect(ctx context.Context) {
-	now, fixed := slackShare, os.Getenv("GOGC") != ""
+	now, fixed := mostPercent, os.Getenv("GOGC") != ""
 	if !fixed {
 		debug.SetGCPercent(now)
 	}

@@ -22,6 +22,15 @@ func (c *Counter) stepTo(s Sample) step {
 	return st
 }
 
+// usualOdds: after a gap the usual growth is more than a step. For a counter of rare events it is much of
+// what it ever counted, so there what is the likelier decides.
+func (s *step) usualOdds() float64 {
+	if s.gap {
+		return evenOdds
+	}
+	return usualOdds
+}
+
 // The tests, in the order in which the log shows them.
 type test uint8
 

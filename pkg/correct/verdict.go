@@ -70,7 +70,7 @@ func judgeDrop(s *step, c *Counter, cs *Case, p Policy) verdict {
 func (v *verdict) decide(s, came *step, fits bool, c *Counter, cs *Case, p Policy) {
 	sum := v.found.sum
 	switch {
-	case sum >= clearOdds || fits && (sum > usualOdds && c.n >= clipAfter || sum > newOdds):
+	case sum >= clearOdds || fits && (sum > s.usualOdds() && c.n >= clipAfter || sum > newOdds):
 		v.action, v.kind = actFold, KindReset
 		return
 	case p.Losses == Hold:

@@ -45,3 +45,27 @@ func TestReturnsOfAYoungCounterAreNotItsPace(t *testing.T) {
 		})
 	})
 }
+
+// A counter of rare events that has hardly counted more than what may come within a gap of some minutes: what
+// is left after it is folded only if it is the likelier, for it is no matter of a single step.
+func TestWhatAGapMayBringIsNotCheap(t *testing.T) {
+	r := &run{t: t, at: 1_000_000}
+	v := 0.0
+	for i := range 40 {
+		if i%3 == 2 {
+			v++
+		}
+		r.next(v)
+	}
+	r.at += 300_000
+	o := r.next(v - 1)
+	sum := 0.0
+	for _, e := range o.Corrections[0].Evidence {
+		sum += e.LogOdds
+	}
+	if sum > -1 {
+		t.Fatalf("evidence %+v is not for a loss", o.Corrections[0].Evidence)
+	}
+	r.next(v - 1)
+	r.want(r.next(v), v+1, correct.KindLoss)
+}

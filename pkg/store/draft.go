@@ -220,42 +220,46 @@ func (d *Draft) heal() error {
 	return d.flushItems()
 }
 
-// seekAhead is how many keys compare steps over before it looks the next one up instead.
-const seekAhead = 16
-
-// compare walks over the draft and the good version side by side: it computes the new number of keys and their sum, and drops
-// changes that change nothing.
+// compare holds the draft against the good version: it computes the new number of keys and their sum, and drops changes that change
+// nothing. It looks keys up one by one: an iterator steps over all that the draft itself has written so far between two keys of the
+// good version, which is most of the database when most series are new.
 func (d *Draft) compare() error {
-	c := newCursor(d.db, d.base.Version, badger.IteratorOptions{})
-	defer c.close()
+	txn := d.db.NewTransactionAt(d.base.Version, false)
+	defer txn.Discard()
 	kept := d.items[:0]
-	c.seek(nil)
-	for _, it := range d.items {
-		for i := 0; c.valid(nil) && bytes.Compare(c.key(), it.key) < 0; i++ {
-			if i < seekAhead {
-				c.next()
-			} else {
-				c.seek(it.key)
+	err := guard(func() error {
+		var old []byte
+		for _, it := range d.items {
+			item, err := txn.Get(it.key)
+			found := err == nil
+			if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+				return err
+			}
+			same := it.del
+			if found {
+				if old, err = item.ValueCopy(old); err != nil {
+					return err
+				}
+				d.next.Keys--
+				d.next.sum -= pairSum(it.key, old)
+				same = !it.del && bytes.Equal(old, it.value)
+			}
+			if !it.del {
+				d.next.Keys++
+				d.next.sum += pairSum(it.key, it.value)
+			}
+			if !same || it.must {
+				kept = append(kept, it)
 			}
 		}
-		same := it.del
-		if c.valid(nil) && bytes.Equal(c.key(), it.key) {
-			old := c.value()
-			d.next.Keys--
-			d.next.sum -= pairSum(it.key, old)
-			same = !it.del && bytes.Equal(old, it.value)
-		}
-		if !it.del {
-			d.next.Keys++
-			d.next.sum += pairSum(it.key, it.value)
-		}
-		if !same || it.must {
-			kept = append(kept, it)
-		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("compare with the good checkpoint: %w", err)
 	}
 	clear(d.items[len(kept):])
 	d.items = kept
-	return c.err
+	return nil
 }
 
 // flush hands the changes to Badger. It is not atomic over many keys; Declare's marker is what makes it so.

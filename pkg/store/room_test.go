@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -34,10 +35,14 @@ func TestTheDatabasesFilesHaveNoHoles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		logs, _ := filepath.Glob(filepath.Join(s.badgerDir(), "*.mem"))
 		for _, path := range paths {
 			var st unix.Stat_t
 			if err := unix.Stat(path, &st); err != nil {
 				continue // it was removed meanwhile
+			}
+			if st.Size == 0 && slices.Contains(logs[:len(logs)-1], path) {
+				continue // an older log is being removed: it is emptied first
 			}
 			want := st.Size
 			if filepath.Ext(path) == ".mem" && st.Size == 0 {

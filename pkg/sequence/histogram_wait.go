@@ -1,18 +1,27 @@
 package sequence
 
+import "pawl/pkg/rewrite"
+
 // wait is a histogram's place among those that wait.
 type wait struct {
 	gid      uint32
-	deadline int64 // journal time, ms: its group's, or an earlier one that it had
+	deadline int64       // journal time, ms: its group's, or an earlier one that it had
+	key      rewrite.Key // its group's: places are others after a restart
 }
 
-// waiting are the histograms that wait, one entry each: a heap by deadline, then place. A
+// waiting are the histograms that wait, one entry each: a heap by deadline, then key. A
 // deadline that is put off, as with every turn of a histogram whose parts lag, leaves the
 // entry where it is: it is put in again when it comes up.
 type waiting []wait
 
 func (x wait) before(y wait) bool {
-	return x.deadline < y.deadline || x.deadline == y.deadline && x.gid < y.gid
+	switch {
+	case x.deadline != y.deadline:
+		return x.deadline < y.deadline
+	case x.key.Hi != y.key.Hi:
+		return x.key.Hi < y.key.Hi
+	}
+	return x.key.Lo < y.key.Lo
 }
 
 func (h *waiting) push(x wait) {
@@ -51,7 +60,7 @@ func (gs *groups) await(gid uint32, deadline int64) {
 	g.deadline = deadline
 	if g.listed == 0 || g.listed > deadline {
 		g.listed = deadline
-		gs.waiting.push(wait{gid, deadline})
+		gs.waiting.push(wait{gid, deadline, g.key})
 		gs.waits.Store(int64(len(gs.waiting)))
 	}
 }

@@ -9,14 +9,14 @@ import (
 	"pawl/pkg/rewrite"
 )
 
-// Rule: whoever waits longest comes first, and among those that have waited as long the order is that of their places: it
-// is the same in a relay that was started again.
-func TestWhoWaitsComesUpByDeadlineAndPlace(t *testing.T) {
+// Rule: whoever waits longest comes first, and among those that have waited as long the order is that of their keys: it
+// is the same in a relay that was started again, where their places are others.
+func TestWhoWaitsComesUpByDeadlineAndKey(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var h waiting
 	var want []wait
 	for range 1000 {
-		x := wait{gid: r.Uint32N(50), deadline: r.Int64N(50)}
+		x := wait{deadline: r.Int64N(50), key: rewrite.Key{Hi: r.Uint64N(7), Lo: r.Uint64N(7)}}
 		h.push(x)
 		want = append(want, x)
 	}

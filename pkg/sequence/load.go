@@ -1,7 +1,6 @@
 package sequence
 
 import (
-	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -122,7 +121,6 @@ func (w *writer) loadGroups() error {
 		return nil
 	})
 	slices.Reverse(gs.spare)
-	slices.SortStableFunc(gs.waiting, func(a, b wait) int { return cmp.Compare(a.deadline, b.deadline) })
 	return err
 }
 

@@ -35,7 +35,7 @@ var exceptions = map[accuracy.SingleFault]exception{
 	accuracy.FaultStartLoss:    {0.01, young, "its pace is not known yet"},
 	accuracy.FaultRestart:      {0.01, nil, "it shows more at once than it usually counts in a step, or its pace is not known yet"},
 	accuracy.FaultGapRestart:   {0.01, nil, "the same"},
-	accuracy.FaultBurst:        {0.04, nil, "the burst looks like what a loss left, or like a return to the value before"},
+	accuracy.FaultBurst:        {0.02, nil, "the burst looks like what a loss left, or like a return to the value before"},
 	accuracy.FaultWrap:         {0.01, unusual, "the step over the wrap is unusual, or its pace is not known yet"},
 	accuracy.FaultStartRestart: {0.002, synthesised, "the start timestamp is taken for Prometheus' synthesis"},
 }

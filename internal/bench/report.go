@@ -162,8 +162,8 @@ func (r *Report) WriteTable(w io.Writer) error {
 		}
 	}
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "%s; %s; load %s; %s\n%d series × %d scrapes, batches of %d, %d connections, median of %d; many series: %d × %d; answers: %d requests/s of %d samples\n\n",
-		r.Time.Format(time.RFC3339), r.Machine, r.Load, r.Disk, r.Plan.Series, r.Plan.Scrapes, r.Plan.Batch, r.Plan.Conns, r.Plan.Repeat, r.Plan.BigSeries, r.Plan.BigScrapes, r.Plan.Rate, r.Plan.Small)
+	fmt.Fprintf(b, "%s; %s; load %s; %s\n%d series × %d scrapes, batches of %d, %d connections with queues of %d, median of %d; many series: %d × %d; answers: %d requests/s of %d samples\n\n",
+		r.Time.Format(time.RFC3339), r.Machine, r.Load, r.Disk, r.Plan.Series, r.Plan.Scrapes, r.Plan.Batch, r.Plan.Conns, r.Plan.Capacity, r.Plan.Repeat, r.Plan.BigSeries, r.Plan.BigScrapes, r.Plan.Rate, r.Plan.Small)
 	fmt.Fprint(b, "| figure | 1.0 | reach | 2.0 | reach |")
 	if other != "" {
 		fmt.Fprintf(b, " %s 1.0 | ratio | %s 2.0 | ratio |", other, other)

@@ -58,7 +58,11 @@ func newDatabase(s *State, db *badger.DB, idle time.Duration) *database {
 func (d *database) acquire(write bool) (*badger.DB, error) {
 	over := z.Hurry() // it may be closing
 	d.mu.Lock()
-	over()
+	if write {
+		over()
+	} else {
+		defer over() // somebody waits for an answer
+	}
 	defer d.mu.Unlock()
 	for write && d.readOnly && d.users > 0 && !d.over {
 		d.unused.Wait()

@@ -43,8 +43,11 @@ func Worked() time.Duration { return time.Duration(worked.Load()) }
 
 func leisurely() bool { return Leisurely.Load() && hurries.Load() == 0 }
 
-// rest rests from work.
-func rest(work time.Duration) {
+// Rest rests from work in the background, as long as that is leisurely.
+func Rest(work time.Duration) {
+	if !leisurely() {
+		return
+	}
 	work = min(work, workMost)
 	worked.Add(int64(work))
 	resting.Lock()
@@ -70,7 +73,7 @@ func (r *rested) breathe() {
 	if work < workLeast {
 		return
 	}
-	rest(work)
+	Rest(work)
 	r.at.Store(int64(time.Since(begun)))
 }
 
@@ -83,7 +86,7 @@ func syncPieces(b []byte) error {
 			return err
 		}
 		if took := time.Since(began); took > workLeast/10 {
-			rest(took)
+			Rest(took)
 		}
 		b = b[size:]
 	}

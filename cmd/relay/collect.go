@@ -31,6 +31,33 @@ func gcPercent(alive, walked uint64) int {
 	return int(min(max(slack*100/alive, leastPercent), mostPercent))
 }
 
+// What a first scrape or a checkpoint took and left free goes back to the system: the runtime by itself keeps a tenth of what is alive.
+const (
+	// idleLeast is what is worth it, in bytes.
+	idleLeast = 16 << 20
+	// idleLooks is how many looks in a row it must have been free at.
+	idleLooks = 5
+	// idlePause is how many looks pass before the next time at least: giving back stops allocations for some milliseconds.
+	idlePause = 30
+)
+
+// idle sees what stays free.
+type idle struct{ looks, pause int }
+
+// look reports whether it is time to give back what is free, in bytes, at this look.
+func (i *idle) look(free uint64) bool {
+	i.pause--
+	if free < idleLeast {
+		i.looks = 0
+		return false
+	}
+	if i.looks++; i.looks < idleLooks || i.pause > 0 {
+		return false
+	}
+	*i = idle{pause: idlePause}
+	return true
+}
+
 // unmapEvery is how often the program's own pages are let go: what it takes to fetch the needed ones again is then nothing.
 // The first time is soon after the start, which needs most of them.
 const unmapFirst, unmapEvery = 2 * time.Second, 20 * time.Second
@@ -44,7 +71,8 @@ func collect(ctx context.Context) {
 	spans := ownSpans()
 	unmap := time.NewTimer(unmapFirst)
 	defer unmap.Stop()
-	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
+	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
+	var unused idle
 	tick := time.NewTicker(slackEvery)
 	defer tick.Stop()
 	for {
@@ -58,6 +86,9 @@ func collect(ctx context.Context) {
 		case <-tick.C:
 		}
 		metrics.Read(heap)
+		if unused.look(heap[2].Value.Uint64()) {
+			debug.FreeOSMemory()
+		}
 		if fixed {
 			continue
 		}

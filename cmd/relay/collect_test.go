@@ -23,3 +23,29 @@ func TestSlackIsAShareOfWhatTheCollectorWalks(t *testing.T) {
 		}
 	}
 }
+
+// What is free at five looks in a row is given back, and then for thirty looks nothing: what a scrape needs again and again stays.
+func TestWhatStaysFreeIsGivenBack(t *testing.T) {
+	const mb = 1 << 20
+	var i idle
+	for n, c := range []struct {
+		free uint64
+		want bool
+	}{
+		{40 * mb, false}, {40 * mb, false}, {1 * mb, false}, // it was needed
+		{40 * mb, false}, {40 * mb, false}, {40 * mb, false}, {40 * mb, false}, {16 * mb, true},
+		{40 * mb, false}, {40 * mb, false}, {40 * mb, false}, {40 * mb, false}, {40 * mb, false}, // too soon
+	} {
+		if got := i.look(c.free); got != c.want {
+			t.Errorf("look %d: %v, want %v", n, got, c.want)
+		}
+	}
+	for range 24 {
+		if i.look(40 * mb) {
+			t.Error("given back again before thirty looks")
+		}
+	}
+	if !i.look(40 * mb) {
+		t.Error("not given back again after thirty looks")
+	}
+}

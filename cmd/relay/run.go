@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"pawl/internal/footprint"
 	"pawl/pkg/config"
 	"pawl/pkg/relay"
 )
@@ -103,8 +104,9 @@ func (f *runFlags) run(log *slog.Logger) error {
 		log.Warn(w)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go collect(ctx)
+	var background sync.WaitGroup
+	background.Go(func() { footprint.Keep(ctx) })
+	defer func() { cancel(); background.Wait() }()
 	log.Info("starting", "version", version.Info(), "build", version.BuildContext())
 
 	reg := prometheus.NewRegistry()

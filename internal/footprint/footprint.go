@@ -1,4 +1,5 @@
-package main
+// Package footprint keeps small what the process has of the machine's memory: how much garbage may gather, and what goes back to the system.
+package footprint
 
 import (
 	"context"
@@ -62,8 +63,8 @@ func (i *idle) look(free uint64) bool {
 // The first time is soon after the start, which needs most of them.
 const unmapFirst, unmapEvery = 2 * time.Second, 20 * time.Second
 
-// collect keeps GOGC at gcPercent until ctx is done, and lets the program's own pages go.
-func collect(ctx context.Context) {
+// Keep does so until ctx is done: GOGC at gcPercent, unless $GOGC is set, what stays free given back, and the program's own pages let go.
+func Keep(ctx context.Context) {
 	now, fixed := mostPercent, os.Getenv("GOGC") != ""
 	if !fixed {
 		debug.SetGCPercent(now)

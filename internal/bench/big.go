@@ -48,7 +48,7 @@ func (b *bencher) big(ctx context.Context, p Proto) error {
 	if err := r.relay.stop(); err != nil {
 		return err
 	}
-	one(figurePeakBytes, float64(r.relay.maxRSS())/n)
+	one(figurePeakBytes, float64(r.relay.peak)/n)
 	if err := r.start(ctx); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type child struct {
 	log  *os.File // its output, for when it fails
 	done chan struct{}
 	err  error // valid when done is closed
+	peak int64 // bytes, valid when done is closed
 }
 
 func startChild(name, dir string, args ...string) (*child, error) {
@@ -38,11 +39,35 @@ func startChild(name, dir string, args ...string) (*child, error) {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), log.Close())
 	}
 	c := &child{cmd: cmd, log: log, done: make(chan struct{})}
+	ended := make(chan struct{})
 	go func() {
 		c.err = cmd.Wait()
+		close(ended)
+	}()
+	go func() {
+		c.watchPeak(ended)
 		close(c.done)
 	}()
 	return c, nil
+}
+
+// peakEvery is how often a program's high-water mark is read; what it takes in the last moments of its life is missed.
+const peakEvery = 20 * time.Millisecond
+
+// watchPeak reads the program's high-water mark of resident memory until it has ended. That of rusage does not do: at an exec it takes over the parent's.
+func (c *child) watchPeak(ended <-chan struct{}) {
+	tick := time.NewTicker(peakEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		if u, err := c.usage(); err == nil {
+			c.peak = max(c.peak, u.peak)
+		}
+	}
 }
 
 // stopFor is how long a program may take to end after SIGTERM.
@@ -179,14 +204,6 @@ func await(ctx context.Context, c *child, limit, every time.Duration, what strin
 		}
 	}
 	return nil
-}
-
-// maxRSS is the most memory that an ended program ever held, in bytes.
-func (c *child) maxRSS() int64 {
-	if ru, ok := c.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		return ru.Maxrss << 10
-	}
-	return 0
 }
 
 // availableMemory is what the machine can still give without swapping, in

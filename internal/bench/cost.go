@@ -113,7 +113,7 @@ func (b *bencher) fresh(ctx context.Context, s Subject, p Proto, f *Fleet, scrap
 	if err := r.relay.stop(); err != nil {
 		return c, err
 	}
-	c.whole, c.system, c.peak = r.relay.whole(), r.relay.cmd.ProcessState.SystemTime().Seconds(), r.relay.maxRSS()
+	c.whole, c.system, c.peak = r.relay.whole(), r.relay.cmd.ProcessState.SystemTime().Seconds(), r.relay.peak
 	return c, nil
 }
 

@@ -62,21 +62,10 @@ func (r *Report) pointsTable() string {
 				if i > 0 {
 					b.WriteString(", ")
 				}
-				fmt.Fprintf(&b, "%s: %s", abscissa(at[0]), number(at[1]))
+				fmt.Fprintf(&b, "%s: %s", tick(at[0]), number(at[1]))
 			}
 			b.WriteString(" |\n")
 		}
 	}
 	return b.String()
-}
-
-// abscissa is a number of series, or a share.
-func abscissa(v float64) string {
-	switch {
-	case v >= 1e6:
-		return fmt.Sprintf("%g M", v/1e6)
-	case v >= 1000:
-		return fmt.Sprintf("%g k", v/1000)
-	}
-	return fmt.Sprintf("%.3g", v)
 }

@@ -113,7 +113,7 @@ func TestThePageGetsTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "before\n" + tableBegins + "\n" + table.String() +
-		"\n| plot | line | points |\n| --- | --- | --- |\n| CPU-s per million samples against series | 2.0, later scrapes | 2 M: 0.375 |\n" + tableEnds + "\nafter\n"
+		"\n| plot | line | points |\n| --- | --- | --- |\n| CPU-s per million samples against series | 2.0, later scrapes | 2M: 0.375 |\n" + tableEnds + "\nafter\n"
 	if string(page) != want {
 		t.Errorf("the page is\n%s\nwant\n%s", page, want)
 	}

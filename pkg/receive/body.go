@@ -90,12 +90,12 @@ func judgeHeader(b []byte, announced int64, complete bool, c *claim) (n int, why
 	}
 	switch {
 	case err != nil:
-		return 0, &refusal{http.StatusBadRequest, "malformed", errors.New("the body does not begin as a snappy block does"), 0}
+		return 0, &refusal{malformed, errors.New("the body does not begin as a snappy block does"), 0}
 	case n > int(c.set.MaxDecodedBytes):
-		return 0, &refusal{http.StatusRequestEntityTooLarge, "too_large",
+		return 0, &refusal{tooLarge,
 			fmt.Errorf("the snappy header announces %d bytes, %d are allowed (receive.max_decoded_bytes)", n, int64(c.set.MaxDecodedBytes)), 0}
 	case announced >= 0 && float64(n) > float64(announced)*snappyRatio:
-		return 0, &refusal{http.StatusBadRequest, "malformed",
+		return 0, &refusal{malformed,
 			fmt.Errorf("the snappy header announces %d bytes, more than a body of %d can hold", n, announced), 0}
 	}
 	// Whether there will be room is seen now, but it is taken only when the
@@ -135,7 +135,7 @@ func (h *Handler) decode(req *sequence.Request, c *claim, v rewrite.Version) *re
 	case err == nil:
 		return nil
 	case errors.As(err, &large):
-		return &refusal{http.StatusRequestEntityTooLarge, "too_large", err, 0}
+		return &refusal{tooLarge, err, 0}
 	}
-	return &refusal{http.StatusBadRequest, "malformed", err, 0}
+	return &refusal{malformed, err, 0}
 }

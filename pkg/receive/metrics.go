@@ -33,7 +33,7 @@ type metrics struct {
 	received *prometheus.CounterVec
 	bytes    prometheus.Counter
 	requests *prometheus.CounterVec
-	refused  *prometheus.CounterVec
+	refused  [reasons]prometheus.Counter
 	duration prometheus.Histogram
 }
 
@@ -46,15 +46,20 @@ func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
 			Help: "Bytes of accepted request bodies, compressed."}),
 		requests: f.NewCounterVec(prometheus.CounterOpts{Name: "pawl_received_requests_total",
 			Help: "Requests accepted, by remote-write version."}, []string{"version"}),
-		refused: f.NewCounterVec(prometheus.CounterOpts{Name: "pawl_refused_requests_total",
-			Help: "Requests of which nothing was accepted, by status code and reason."}, []string{"code", "reason"}),
 		duration: f.NewHistogram(prometheus.HistogramOpts{Name: "pawl_receive_duration_seconds",
 			Help: "Time from a request's header to its answer, for accepted requests.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)}),
 	}
+	refused := f.NewCounterVec(prometheus.CounterOpts{Name: "pawl_refused_requests_total",
+		Help: "Requests of which nothing was accepted, by status code and reason."}, []string{"code", "reason"})
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_receive_in_flight_requests",
 		Help: "Requests that are worked on, from their body's last byte to their answer (receive.max_in_flight)."}, func() float64 { return float64(b.held(working)) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_receive_in_flight_bytes",
 		Help: "Bytes held by requests that are read or worked on (receive.max_in_flight_bytes)."}, func() float64 { return float64(b.held(memory)) })
+	// Every series exists from the start, so that increase() sees the first event.
+	for r := range reasons {
+		status, name := r.answer()
+		m.refused[r] = refused.WithLabelValues(strconv.Itoa(status), name)
+	}
 	for _, t := range []string{"sample", "histogram", "exemplar", "metadata"} {
 		m.received.WithLabelValues(t)
 	}
@@ -82,20 +87,20 @@ func (m *metrics) accepted(v rewrite.Version, c written, body int, took time.Dur
 // refused a thousand times a second must not fill the log.
 type quiet struct {
 	mu   sync.Mutex
-	last map[string]time.Time
+	last map[reason]time.Time
 }
 
 const quietInterval = 10 * time.Second
 
-func (q *quiet) allow(reason string) bool {
+func (q *quiet) allow(why reason) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.last == nil {
-		q.last = map[string]time.Time{}
+		q.last = map[reason]time.Time{}
 	}
-	if time.Since(q.last[reason]) < quietInterval {
+	if time.Since(q.last[why]) < quietInterval {
 		return false
 	}
-	q.last[reason] = time.Now()
+	q.last[why] = time.Now()
 	return true
 }

@@ -92,7 +92,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	tenant, err := tenantOf(r, set.TenantHeader)
 	if err != nil {
-		h.refuse(w, r, version, &refusal{http.StatusBadRequest, "tenant", err, 0})
+		h.refuse(w, r, version, &refusal{badTenant, err, 0})
 		return
 	}
 	c := claim{budget: &h.budget, tenant: tenant, set: set}
@@ -128,7 +128,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit decides whether the body is read at all.
 func (h *Handler) admit(c *claim) *refusal {
 	if err := h.pressure(); err != nil {
-		return &refusal{http.StatusServiceUnavailable, "pressure", err, 0}
+		return &refusal{pressed, err, 0}
 	}
 	if wait := h.rates.wait(c.tenant, c.set.MaxTenantSamples); wait > 0 {
 		return tooFast(wait, c.set.MaxTenantSamples)
@@ -153,7 +153,7 @@ const (
 // decompressed.
 func protocol(r *http.Request) (rewrite.Version, *refusal) {
 	unsupported := func(format string, args ...any) *refusal {
-		return &refusal{http.StatusUnsupportedMediaType, "media_type", fmt.Errorf(format, args...), 0}
+		return &refusal{mediaType, fmt.Errorf(format, args...), 0}
 	}
 	version := rewrite.V1
 	if ct := r.Header.Get("Content-Type"); ct != "" { // absent: 1.0, as Prometheus' receiver takes it

@@ -124,7 +124,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, v rewrite.Versi
 	h.metrics.refused[why.reason].Inc()
 	status, name := why.reason.answer()
 	if h.quiet.allow(why.reason) {
-		h.log.Warn("refused a request", "status", status, "reason", name, "from", r.RemoteAddr, "err", strconv.Quote(why.err.Error()))
+		h.log.Warn("refused a request", "status", status, "reason", name, "from", r.RemoteAddr, "err", why.err)
 	}
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		// Spread over some seconds, so that senders do not come back in step.

@@ -1,6 +1,7 @@
 package receive
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -69,4 +70,19 @@ func labelled(m *dto.Metric) string {
 		b.WriteString(l.GetName() + `="` + l.GetValue() + `" `)
 	}
 	return b.String()
+}
+
+// Rule: input is quoted once where it is logged. Quoted twice, every quote and
+// every line break in it is a row of backslashes.
+func TestRefusalsAreQuotedOnceInTheLog(t *testing.T) {
+	var out bytes.Buffer
+	h := New(Options{Sink: &sink{}, Pressure: func() error { return nil }, Settings: config.Default().Receive,
+		Logger: slog.New(slog.NewTextHandler(&out, nil)), Registerer: prometheus.NewRegistry()})
+	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(bodyV1()))
+	r.Header.Set("Content-Type", "text/x\ny")
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	line := out.String()
+	if strings.Contains(line, `\\\`) || strings.Count(line, "\n") != 1 || !strings.Contains(line, `err="Content-Type `) {
+		t.Errorf("logged %s", line)
+	}
 }

@@ -177,7 +177,10 @@ func (b *bencher) section(ctx context.Context, name string) error {
 		}
 		b.logf("%s, remote write %s: done in %.0f s", name, p, time.Since(began).Seconds())
 	}
-	return b.plot(name)
+	if b.Plots == "" {
+		return nil
+	}
+	return b.report.WritePlots(b.Plots)
 }
 
 func (b *bencher) logf(format string, args ...any) {

@@ -21,23 +21,18 @@ type chartLine struct {
 	at   [][2]float64
 }
 
-// plot writes the plots that a section's points make.
-func (b *bencher) plot(section string) error {
-	if b.Plots == "" {
-		return nil
-	}
-	var charts []chart
-	switch section {
-	case "series":
-		charts = []chart{
-			{file: "performance-series.svg", title: "Cost against the number of series", x: "active series", y: "CPU-s per million samples", logX: true, lines: b.report.lines("series")},
-			{file: "performance-memory.svg", title: "Memory against the number of series", x: "active series", y: "resident bytes per series", logX: true, lines: b.report.lines("memory")},
+// WritePlots draws what was measured into a directory; a plot without a point
+// is left as it is there.
+func (r *Report) WritePlots(dir string) error {
+	for _, c := range []chart{
+		{file: "performance-series.svg", title: "Cost against the number of series", x: "active series", y: "CPU-s per million samples", logX: true, lines: r.lines("series")},
+		{file: "performance-memory.svg", title: "Memory against the number of series", x: "active series", y: "resident bytes per series", logX: true, lines: r.lines("memory")},
+		{file: "performance-corrected.svg", title: "Cost against the share of corrected samples", x: "samples that go out changed, %", y: "CPU-s per million samples", lines: r.lines("shares")},
+	} {
+		if len(c.lines) == 0 {
+			continue
 		}
-	case "shares":
-		charts = []chart{{file: "performance-corrected.svg", title: "Cost against the share of corrected samples", x: "samples that go out changed, %", y: "CPU-s per million samples", lines: b.report.lines("shares")}}
-	}
-	for _, c := range charts {
-		if err := os.WriteFile(filepath.Join(b.Plots, c.file), []byte(c.svg()), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, c.file), []byte(c.svg()), 0o644); err != nil {
 			return err
 		}
 	}
@@ -134,7 +129,7 @@ func (c chart) extent() (lo, hi, high float64) {
 	return lo, hi, high
 }
 
-// ticks are the x values with a label: those measured, or tenths of the way.
+// ticks are the x values with a label: those measured, or round ones.
 func (c chart) ticks() (ts []float64) {
 	if c.logX {
 		for _, l := range c.lines {
@@ -147,19 +142,26 @@ func (c chart) ticks() (ts []float64) {
 		return ts
 	}
 	lo, hi, _ := c.extent()
-	for i := range 11 {
-		ts = append(ts, lo+(hi-lo)*float64(i)/10)
+	step := math.Pow(10, math.Floor(math.Log10(hi-lo))-1)
+	for i := 0; (hi-lo)/step > 10; i++ {
+		step *= []float64{2, 2.5, 2}[i%3] // 1, 2, 5, 10
+	}
+	for n := math.Ceil(lo / step); n*step <= hi; n++ {
+		ts = append(ts, n*step)
 	}
 	return ts
 }
 
-// tick writes a number short: 2M, 100k, 0.4.
+// tick writes a number short: 2M, 100k, 1,500, 0.4.
 func tick(v float64) string {
 	switch {
 	case v >= 1e6:
 		return fmt.Sprintf("%.3gM", v/1e6)
 	case v >= 1e4:
 		return fmt.Sprintf("%.3gk", v/1e3)
+	case v >= 999.5: // %.3g would write 1e+03
+		n := int(math.Round(v))
+		return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 	}
 	return fmt.Sprintf("%.3g", v)
 }

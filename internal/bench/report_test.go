@@ -5,8 +5,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,18 +52,16 @@ func TestAnswersSinceACheckpointAreThoseThatWereDueThen(t *testing.T) {
 
 func TestPlotsAreXML(t *testing.T) {
 	dir := t.TempDir()
-	b := &bencher{Options: Options{Plots: dir}, report: newReport(Options{})}
+	r := newReport(Options{})
 	for _, n := range []float64{100_000, 1_000_000, 5_000_000} {
 		for _, p := range []Proto{V1, V2} {
-			b.report.point("series", p, "later scrapes", n, 0.5)
-			b.report.point("memory", p, "at the end", n, 240)
-			b.report.point("shares", p, "", n/1e5, 0.4)
+			r.point("series", p, "later scrapes", n, 0.5)
+			r.point("memory", p, "at the end", n, 240)
+			r.point("shares", p, "", n/1e5, 0.4)
 		}
 	}
-	for _, section := range []string{"series", "shares"} {
-		if err := b.plot(section); err != nil {
-			t.Fatal(err)
-		}
+	if err := r.WritePlots(dir); err != nil {
+		t.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.svg"))
 	if err != nil || len(files) != 3 {
@@ -78,6 +78,24 @@ func TestPlotsAreXML(t *testing.T) {
 		}
 		if !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v", f, err)
+		}
+	}
+}
+
+// Rule: people read the numbers at the axes, so none is written with an exponent, and a linear axis has round ones.
+func TestTicksAreReadable(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 0.16: "0.16", 40: "40", 999: "999", 999.7: "1,000", 1200: "1,200", 1500: "1,500", 9999: "9,999", 100_000: "100k", 5e6: "5M"} {
+		if got := tick(v); got != want {
+			t.Errorf("%g is written %s, want %s", v, got, want)
+		}
+	}
+	for _, c := range []struct {
+		lo, hi float64
+		want   []float64
+	}{{0, 99.9, []float64{0, 10, 20, 30, 40, 50, 60, 70, 80, 90}}, {0, 1, []float64{0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1}}, {3, 47, []float64{5, 10, 15, 20, 25, 30, 35, 40, 45}}} {
+		got := chart{lines: []chartLine{{at: [][2]float64{{c.lo, 1}, {c.hi, 1}}}}}.ticks()
+		if !slices.EqualFunc(got, c.want, func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }) {
+			t.Errorf("between %g and %g: %v, want %v", c.lo, c.hi, got, c.want)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func run(args []string) error {
 	app := kingpin.New("bench", "Measure what relaying costs: a simulated fleet, the real relay program, a counting upstream.")
 	app.HelpFlag.Short('h')
 	f := declare(app.Command("run", "Measure and print the table (default).").Default())
-	r := declareRender(app.Command("render", "Only write the table of figures that were measured into the page."))
+	r := declareRender(app.Command("render", "Only write what was measured: the table into the page, and the plots."))
 	upstream := app.Command("upstream", "Be the counting upstream until standard input ends.")
 	command, err := app.Parse(args)
 	if err != nil {
@@ -61,12 +61,13 @@ func run(args []string) error {
 }
 
 // rendering is what the command render is told.
-type rendering struct{ json, page string }
+type rendering struct{ json, page, plots string }
 
 func declareRender(c *kingpin.CmdClause) *rendering {
 	r := &rendering{}
 	c.Flag("json", "The figures.").Default("docs/performance.json").StringVar(&r.json)
 	c.Flag("page", "The page.").Default("docs/performance.md").StringVar(&r.page)
+	c.Flag("plots", "The directory of the plots.").Default("docs/img").StringVar(&r.plots)
 	return r
 }
 
@@ -79,7 +80,7 @@ func (r *rendering) render() error {
 	if err = errors.Join(err, in.Close()); err != nil {
 		return err
 	}
-	return report.WritePage(r.page)
+	return errors.Join(report.WritePage(r.page), report.WritePlots(r.plots))
 }
 
 func declare(c *kingpin.CmdClause) *flags {

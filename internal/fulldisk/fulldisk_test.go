@@ -27,7 +27,7 @@ func each(t *testing.T, test func(t *testing.T, seed uint64)) {
 
 // Rule: while the upstream is away the journal fills the disk up to the watermark and no further. Writes are answered with 503 then;
 // the relay lives, stops within 10 s, starts on the full disk, and takes writes within 10 s of space coming back. Everything that was
-// acknowledged reaches the upstream.
+// acknowledged reaches the upstream, also where a neighbour has taken what was left free, and does not give it back.
 func TestTheRelayFillsTheDiskItself(t *testing.T) {
 	each(t, func(t *testing.T, seed uint64) {
 		dir, ok := mountDisk(t, diskBytes)
@@ -55,6 +55,10 @@ func TestTheRelayFillsTheDiskItself(t *testing.T) {
 		if seed%2 == 0 {
 			r.stop(syscall.SIGKILL)
 			r = startRelay(t, data, up.URL, smallDisk)
+			s.refused(r, patience)
+		}
+		if seed%4 >= 2 { // a neighbour takes what the relay has left free, for good
+			fill(t, dir, 1<<20)
 		}
 		up.away.Store(false) // what it holds is delivered, a checkpoint made, the journal cut
 		wait(t, "delivered", patience, func() bool { r.alive(); return up.has(s) })

@@ -143,6 +143,65 @@ func TestANeighbourTakesTheLastByteWhileACheckpointIsWritten(t *testing.T) {
 	})
 }
 
+// Rule: a checkpoint that the database's open log takes for certain is written and declared on a full disk: only it lets the journal be
+// cut, and where the journal is what fills the disk nothing else gives space back. That what an unfinished one left is put back too.
+func TestASmallCheckpointIsWrittenOnAFullDisk(t *testing.T) {
+	disk, ok := mountDisk(t, diskBytes)
+	if !ok {
+		t.Log("pkg/store tests what the open log takes")
+		return
+	}
+	s, err := store.OpenState(filepath.Join(disk, "state"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := func(n int64, do func() error) {
+		t.Helper()
+		if !s.Room(n) {
+			t.Fatalf("no room for %d bytes", n)
+		}
+		must(do())
+	}
+	first := s.Begin(1)
+	first.Put([]byte("sa"), []byte("old"))
+	must(errors.Join(first.Write(), first.Declare()))
+	unfinished := s.Begin(2)
+	unfinished.Put([]byte("sa"), []byte("new"))
+	unfinished.Put([]byte("sb"), []byte("new"))
+	must(unfinished.Flush())
+	unfinished.Abandon()
+
+	giveBack := fill(t, disk, 64<<10)
+	defer giveBack()
+	small := s.Begin(3)
+	small.Put([]byte("sc"), make([]byte, pageBytes))
+	now(pageBytes, small.Flush)
+	now(1, small.Write)
+	now(0, small.Declare)
+	if a, _, err := s.Get([]byte("sa")); string(a) != "old" || err != nil {
+		t.Errorf("sa is %q, %v", a, err)
+	}
+	if _, found, err := s.Get([]byte("sb")); found || err != nil {
+		t.Errorf("sb is there, %v", err)
+	}
+
+	large := s.Begin(4)
+	for p := range 9 << 20 / pageBytes {
+		large.Put(fmt.Appendf(nil, "s%04d", p), make([]byte, pageBytes))
+	}
+	if s.Room(int64(large.Pending())) {
+		t.Error("there is room for more than the open log takes, and no next one")
+	}
+	large.Abandon()
+}
+
 // writer is the process that writes the checkpoint.
 type writer struct {
 	t    *testing.T

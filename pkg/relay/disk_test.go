@@ -15,7 +15,7 @@ func TestAWatermarkUnderWhatACheckpointNeedsIsWarnedOf(t *testing.T) {
 		percent int
 		warned  bool
 	}{
-		{512 * config.MB, 90, false}, {48 * config.MB, 100, false}, {0, 90, false}, {config.KB, 100, true}, {0, 100, true},
+		{512 * config.MB, 90, false}, {52 * config.MB, 100, false}, {50 * config.MB, 100, true}, {0, 90, false}, {config.KB, 100, true}, {0, 100, true},
 	} {
 		var log strings.Builder
 		d := &disk{path: t.TempDir(), log: slog.New(slog.NewTextHandler(&log, nil))}

@@ -25,6 +25,7 @@ type database struct {
 	idle   time.Duration
 	log    *slog.Logger
 
+	written atomic.Int64              // at most so many bytes went into its memtables since it was opened
 	discard atomic.Uint64             // the timestamp up to which Badger may drop what is older
 	current atomic.Pointer[badger.DB] // nil: closed
 
@@ -83,6 +84,7 @@ func (d *database) acquire(write bool) (*badger.DB, error) {
 			return nil, err
 		}
 		d.readOnly = readOnly
+		d.written.Store(0)
 		d.current.Store(db)
 		db.SetDiscardTs(d.discard.Load())
 	}

@@ -16,16 +16,17 @@ import (
 // been delivered; or Abandon at any time. It belongs to one goroutine, except that Put and Delete must have ended before Flush or
 // Write begins.
 type Draft struct {
-	s       *State
-	db      *badger.DB // held from the first flush until it is written, and to declare it
-	base    Checkpoint // the good one when it was begun
-	next    Checkpoint
-	items   []draftItem
-	bytes   int // of the items' keys and values
-	state   draftState
-	torn    map[string]struct{} // keys that versions which never became good have touched, and this draft has not yet
-	written int
-	took    time.Duration
+	s         *State
+	db        *badger.DB // held from the first flush until it is written, and to declare it
+	base      Checkpoint // the good one when it was begun
+	next      Checkpoint
+	items     []draftItem
+	bytes     int // of the items' keys and values
+	state     draftState
+	torn      map[string]struct{} // keys that versions which never became good have touched, and this draft has not yet
+	tornBytes int64               // at most so many of a memtable putting all of them back takes
+	written   int
+	took      time.Duration
 }
 
 type draftState uint8
@@ -160,13 +161,17 @@ func (d *Draft) begin() error {
 	return d.findTorn()
 }
 
-// Write makes all changes durable at the draft's version, where nobody reads yet. After an error only Abandon is left.
+// Write makes all changes durable at the draft's version, where nobody reads yet. After ErrNoRoom it may be repeated, after another
+// error only Abandon is left.
 func (d *Draft) Write() error {
 	if d.state >= draftWritten {
 		panic("BUG: a draft was written twice")
 	}
 	if err := d.Flush(); err != nil {
 		return err
+	}
+	if !d.s.roomToHeal(d) {
+		return fmt.Errorf("write checkpoint %d: put back what an unfinished one changed: %w", d.next.Version, ErrNoRoom)
 	}
 	if err := d.heal(); err != nil {
 		d.state = draftWritten
@@ -201,10 +206,35 @@ func (d *Draft) findTorn() error {
 			d.torn[string(key)] = struct{}{}
 		}
 	}
-	if c.err != nil {
-		return fmt.Errorf("read what an unfinished checkpoint left: %w", c.err)
+	err := c.err
+	if err == nil {
+		d.tornBytes, err = d.sizeOfTorn()
+	}
+	if err != nil {
+		return fmt.Errorf("read what an unfinished checkpoint left: %w", err)
 	}
 	return nil
+}
+
+// sizeOfTorn is what putting the torn keys back takes at most, in bytes of a memtable.
+func (d *Draft) sizeOfTorn() (bytes int64, err error) {
+	good := d.db.NewTransactionAt(d.base.Version, false)
+	defer good.Discard()
+	err = guard(func() error {
+		for key := range d.torn {
+			bytes += int64(len(key)) + entryBytes
+			item, err := good.Get([]byte(key))
+			if errors.Is(err, badger.ErrKeyNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			bytes += item.ValueSize()
+		}
+		return nil
+	})
+	return bytes, err
 }
 
 // heal puts the torn keys that the draft did not change anyway back to what they were at the good version. Without it they would
@@ -269,6 +299,7 @@ func (d *Draft) flush() error {
 	for _, it := range d.items {
 		var err error
 		killpoint.At(killpoint.CheckpointKey)
+		d.s.db.written.Add(int64(len(it.key)+len(it.value)) + entryBytes)
 		if it.del {
 			err = wb.Delete(it.key)
 		} else {
@@ -296,6 +327,7 @@ func (d *Draft) Declare() error {
 	err = guard(func() error {
 		wb := d.db.NewWriteBatchAt(d.next.Version)
 		defer wb.Cancel()
+		s.db.written.Add(2 * entryBytes)
 		return errors.Join(wb.Set(markerKey, d.next.encode()), wb.Flush())
 	})
 	killpoint.At(killpoint.CheckpointMarker)

@@ -13,14 +13,18 @@ import (
 // So no file of its has holes: they are allocated when they are made (third_party/ristretto/PAWL.md), and for a table that cannot be the database tries
 // again until there is space. Only a log that it begins in the middle of a write must not fail: Room makes the next one beforehand.
 
-// Room tells whether the disk has what the database needs to write n bytes, and makes its next log. The bytes go into a log, then
-// into a table, and tables are merged: three times n, and a margin for what others write meanwhile. Should they take more than that,
-// the write waits for space. With n 0 it is the marker alone, which the logs have blocks for already: a written checkpoint can be
-// declared on a full disk, and only that lets the journal be cut. It must not be called while a draft is being flushed.
+// Room tells whether the disk has what the database needs to write what the draft gathered, n bytes. What the open log takes for
+// certain needs nothing: a small checkpoint is written on a full disk, and only a checkpoint lets the journal be cut. Else it makes
+// the next log. The bytes go into a log, then into a table, and tables are merged: three times n, and a margin for what others write
+// meanwhile. Should they take more than that, the write waits for space. With n 0 it is the marker alone, for which the two logs are
+// enough: a written checkpoint is declared on a full disk too. It must not be called while a draft is being flushed.
 func (s *State) Room(n int64) (ok bool) {
 	need := 3*n + roomMargin
 	if s.db.quiet() {
 		return hasFree(s.dir, max(need, RoomToOpen)) // and begins a log of its own once it is open
+	}
+	if s.openLogTakes(n + s.gathered()*entryBytes) {
+		return true
 	}
 	if n > 0 && !hasFree(s.dir, need) {
 		return false
@@ -31,6 +35,29 @@ func (s *State) Room(n int64) (ok bool) {
 	}
 	return true
 }
+
+// gathered is the number of changes that the draft has not flushed; the marker, where it has none.
+func (s *State) gathered() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draft == nil {
+		return 1
+	}
+	return int64(max(1, len(s.draft.items)))
+}
+
+// roomToHeal is Room for the keys that the draft puts back.
+func (s *State) roomToHeal(d *Draft) (ok bool) {
+	return len(d.torn) == 0 || s.openLogTakes(d.tornBytes) || s.makeNextLog() == nil
+}
+
+// openLogTakes says whether n bytes are certain not to make the database begin its next log: it looks whether its memtable is full
+// before each batch, and begins with an empty one when it is opened. Of what was written since then all may be in that one.
+func (s *State) openLogTakes(n int64) bool { return s.db.written.Load()+n < s.memTable }
+
+// entryBytes is more than a change takes of a memtable and of its log besides key and value, in bytes: a node of at most 103, the
+// version, headers and checksum, and the end of a transaction that has it alone.
+const entryBytes = 256
 
 // makeNextLog makes the file that the database's next memtable writes its log into: empty, as the database expects a new one, and
 // with all its blocks behind the end. What a crash leaves of it removeEmptyLogs removes.
@@ -80,9 +107,9 @@ func reserve(f *os.File, n int64) error {
 	}
 }
 
-// RoomToOpen is how many bytes must be free to open the database: it makes a log, an empty value log and its statistics, and writes
-// out as tables what it finds in the logs of the last process.
-const RoomToOpen = 2*memTableBytes + 2*valueLogBytes + 1<<20 + memTableBytes + roomMargin
+// RoomToOpen is how many bytes must be free to open the database and write a checkpoint: it makes a log and the next one, an empty
+// value log and its statistics, and writes out as tables what it finds in the logs of the last process.
+const RoomToOpen = 2*2*memTableBytes + 2*valueLogBytes + 1<<20 + memTableBytes + roomMargin
 
 // roomForFirst says whether the files of a database that is not there yet can be made: a log, its statistics and an empty value log. Of
 // all failures to make one Badger ends the process for the statistics.

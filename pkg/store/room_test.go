@@ -11,7 +11,8 @@ import (
 )
 
 // Rule: no file of the database has a hole, neither while it is written nor when it is new: on a disk that has run full a mapped hole kills
-// the process. Before each write the log that the database may begin in its middle is there, with all its blocks.
+// the process. Before each write the log that the database may begin in its middle is there, with all its blocks: without it, a write
+// for which there is room begins none, be it of large values or of many small ones.
 func TestTheDatabasesFilesHaveNoHoles(t *testing.T) {
 	dir := t.TempDir()
 	probe, err := os.Create(filepath.Join(dir, "probe"))
@@ -54,22 +55,43 @@ func TestTheDatabasesFilesHaveNoHoles(t *testing.T) {
 		}
 	}
 	look("new")
+	inUse := func() (last string, next bool) {
+		logs, _ := filepath.Glob(filepath.Join(s.badgerDir(), "*.mem"))
+		last = logs[len(logs)-1]
+		if st, err := os.Stat(last); err == nil && st.Size() == 0 {
+			return logs[len(logs)-2], true
+		}
+		return last, false
+	}
 	d := s.Begin(1)
-	for chunk := range 30 {
-		for page := range 10 {
-			d.Put(fmt.Appendf(nil, "s%02d%02d", chunk, page), make([]byte, 20<<10))
+	begun, without := 0, 0
+	for chunk := range 60 {
+		pages, size := 10, 20<<10
+		if chunk%2 == 1 {
+			pages, size = 300, 3
+		}
+		for page := range pages {
+			d.Put(fmt.Appendf(nil, "s%02d%04d", chunk, page), make([]byte, size))
 		}
 		if !s.Room(int64(d.Pending())) {
 			t.Fatal("there is no room")
 		}
-		logs, _ := filepath.Glob(filepath.Join(s.badgerDir(), "*.mem"))
-		if st, err := os.Stat(logs[len(logs)-1]); err != nil || st.Size() != 0 {
-			t.Errorf("chunk %d: the next log is not there: %v, %v", chunk, logs, err)
-		}
+		was, next := inUse()
 		if err := d.Flush(); err != nil {
 			t.Fatal(err)
 		}
+		if is, _ := inUse(); is != was {
+			begun++
+			if !next {
+				t.Errorf("chunk %d: the next log was not there, and the database began it", chunk)
+			}
+		} else if !next {
+			without++
+		}
 		look(fmt.Sprint("chunk ", chunk))
+	}
+	if begun < 3 || without < 3 {
+		t.Errorf("the database began %d logs, and %d writes were without a next one: too few to see anything", begun, without)
 	}
 	if err := d.Write(); err != nil {
 		t.Fatal(err)

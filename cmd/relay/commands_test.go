@@ -77,6 +77,35 @@ func program(args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
+// Rule: help is of what was asked about. Without a command it is of all, for the flags of run are looked for there.
+func TestHelpIsOfTheCommand(t *testing.T) {
+	for _, c := range []struct {
+		args      []string
+		says, not []string
+	}{
+		{[]string{"--help"}, []string{"--storage.path", "check-config", "--scratch"}, nil},
+		{[]string{"--storage.path=x", "-h"}, []string{"--storage.path", "check-config"}, nil},
+		{[]string{"run", "--help"}, []string{"usage: relay run", "--storage.path"}, []string{"check-config", "--scratch"}},
+		{[]string{"check-config", "--help"}, []string{"usage: relay check-config <file>"}, []string{"--storage.path", "--serve", "verify"}},
+		{[]string{"rejected", "list", "-h"}, []string{"usage: relay rejected list", "--admin.url", "--limit"}, []string{"--storage.path"}},
+	} {
+		code, out, _ := program(c.args...)
+		if code != 0 {
+			t.Errorf("%v exits with %d", c.args, code)
+		}
+		for _, word := range c.says {
+			if !strings.Contains(out, word) {
+				t.Errorf("%v does not say %q", c.args, word)
+			}
+		}
+		for _, word := range c.not {
+			if strings.Contains(out, word) {
+				t.Errorf("%v says %q, which is of another command", c.args, word)
+			}
+		}
+	}
+}
+
 func TestRejectedAsksTheRunningRelay(t *testing.T) {
 	for _, c := range []struct {
 		args []string

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
@@ -32,12 +34,17 @@ type runError struct{ error }
 
 func (e runError) Unwrap() error { return e.error }
 
+// namesCommand tells whether a command is named, and not only run by default.
+func namesCommand(app *kingpin.Application, args []string) bool {
+	c, err := app.ParseContext(args)
+	return err == nil && c.SelectedCommand != nil && slices.Contains(args, strings.Fields(c.SelectedCommand.FullCommand())[0])
+}
+
 func realMain(args []string, stdout, stderr io.Writer) int {
 	nameVersion()
 	app := kingpin.New("relay", "Pawl takes Prometheus remote write in, turns broken counters into series that only move forward, and forwards them.")
 	app.HelpFlag.Short('h')
 	app.UsageWriter(stdout)
-	app.UsageTemplate(kingpin.LongHelpTemplate) // the flags of run are those that people look for
 	app.ErrorWriter(stderr)
 	app.Version(version.Print("relay"))
 	app.VersionFlag.Short('v')
@@ -51,6 +58,10 @@ func realMain(args []string, stdout, stderr io.Writer) int {
 		verifyCommand(app, stdout), dumpCommand(app, stdout, stderr),
 	}
 	commands = append(commands, rejectedCommands(app, stdout)...)
+	app.UsageTemplate(kingpin.DefaultUsageTemplate)
+	if !namesCommand(app, args) {
+		app.UsageTemplate(kingpin.LongHelpTemplate) // the flags of run, the default, are those that people look for
+	}
 	chosen, err := app.Parse(args)
 	if terminated >= 0 {
 		return terminated // --help, --version

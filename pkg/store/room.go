@@ -46,11 +46,6 @@ func (s *State) gathered() int64 {
 	return int64(max(1, len(s.draft.items)))
 }
 
-// roomToHeal is Room for the keys that the draft puts back.
-func (s *State) roomToHeal(d *Draft) (ok bool) {
-	return len(d.torn) == 0 || s.openLogTakes(d.tornBytes) || s.makeNextLog() == nil
-}
-
 // openLogTakes says whether n bytes are certain not to make the database begin its next log: it looks whether its memtable is full
 // before each batch, and begins with an empty one when it is opened. Of what was written since then all may be in that one.
 func (s *State) openLogTakes(n int64) bool { return s.db.written.Load()+n < s.memTable }

@@ -85,6 +85,7 @@ func New(o Options) (*Forwarder, error) {
 	if err := f.Configure(o.Upstream, o.TenantHeader, o.UserAgent); err != nil {
 		return nil, err
 	}
+	registerHealth(o.Registerer, f)
 	return f, nil
 }
 

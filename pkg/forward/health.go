@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // logEvery is how often a failing upstream is logged again.
@@ -97,8 +99,24 @@ func (f *Forwarder) Health() Health {
 		URL: f.upstream.Load().client.display, Healthy: !f.health.failing && !nobody, LastError: f.health.lastErr,
 		LastSuccess: f.health.lastSuccess, InFlight: int(f.health.inFlight.Load()), HeldTenants: n, Held: held,
 	}
-	if h.LastError == "" && nobody && len(held) > 0 {
+	if nobody && len(held) > 0 { // its attempts are the last there were
 		h.LastError = held[0].LastError
 	}
 	return h
+}
+
+// registerHealth tells the same to who alerts.
+func registerHealth(reg prometheus.Registerer, f *Forwarder) {
+	reg.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_upstream_healthy",
+			Help: "1 while the upstream takes batches, though perhaps not those of every tenant, else 0."}, func() float64 {
+			if f.Health().Healthy {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_forward_in_flight_requests",
+			Help: "Requests to the upstream under way, pauses before a retry included (queue_config.max_shards at most)."},
+			func() float64 { return float64(f.health.inFlight.Load()) }),
+	)
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 var errAway = errors.New("away")
@@ -83,4 +85,38 @@ func TestRecoveryWakesThoseWhoWait(t *testing.T) {
 			t.Error("an old return wakes those who wait for the next")
 		}
 	})
+}
+
+// Rule: who alerts sees what the admin API tells: whether the upstream takes batches, and how many requests are under way.
+func TestMetricsTellTheUpstreamsHealth(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	f := &Forwarder{lanes: newLanes()}
+	f.upstream.Store(&upstream{client: &client{}})
+	registerHealth(reg, f)
+	want := func(name string, value float64) {
+		t.Helper()
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range families {
+			if m.GetName() == name {
+				if got := m.Metric[0].Gauge.GetValue(); got != value {
+					t.Errorf("%s is %v, want %v", name, got, value)
+				}
+				return
+			}
+		}
+		t.Errorf("there is no %s", name)
+	}
+	want("pawl_upstream_healthy", 1)
+	want("pawl_forward_in_flight_requests", 0)
+	for range failuresInARow {
+		f.health.failed(errAway)
+	}
+	f.health.inFlight.Add(3)
+	want("pawl_upstream_healthy", 0)
+	want("pawl_forward_in_flight_requests", 3)
+	f.health.ok()
+	want("pawl_upstream_healthy", 1)
 }

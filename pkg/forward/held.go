@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -209,7 +208,7 @@ func (ls *lanes) refusedAlone(l *lane, parker bool, ans answer) bool {
 func (f *Forwarder) tellHeld(l *lane, ans answer) {
 	if f.lanes.mayLog() {
 		f.log.Warn("upstream does not take the batches of one tenant; they are retried, the others go on",
-			"tenant", strconv.Quote(l.tenant), "status", ans.status, "err", ans.err)
+			"tenant", l.tenant, "status", ans.status, "err", ans.err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"pawl/pkg/rewrite"
@@ -98,7 +97,7 @@ func (p *part) release() {
 func (f *Forwarder) hold(l *lane, ans answer) {
 	if f.lanes.hold(l) && f.lanes.mayLog() {
 		f.log.Warn("upstream does not take the batches of one tenant; they are kept aside on disk and retried, the others go on",
-			"tenant", strconv.Quote(l.tenant), "status", ans.status, "err", ans.err)
+			"tenant", l.tenant, "status", ans.status, "err", ans.err)
 	}
 }
 

@@ -422,6 +422,7 @@ func TestAHeldTenantMakesTheUpstreamUnhealthyOnlyWhileNobodysAreTaken(t *testing
 			if h := p.Health(); h.Healthy {
 				t.Errorf("nothing of anybody is taken, and the upstream counts as healthy: %+v", h)
 			}
+			p.eventually("the last answer told, not an older one", func() bool { return strings.Contains(p.Health().LastError, "401") })
 			u.set(func(string, int) (int, map[string]string) { return http.StatusNoContent, nil })
 			p.eventually("taken", func() bool { return p.mark.Low() == seq })
 			if h := p.Health(); !h.Healthy || h.HeldTenants != 0 || len(h.Held) != 0 {

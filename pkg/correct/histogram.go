@@ -33,6 +33,7 @@ type Histogram struct {
 	newest int64  // timestamp of the newest bucket or _count
 	high   uint16 // the highest bucket that has come for it, or some bucket below that
 	have   uint16 // how many parts have come for it
+	young  bool   // it may have parts that have not come yet, see Expect
 	turn   int64  // at which another replica took over, 0 none; the caller's to keep
 }
 
@@ -74,6 +75,16 @@ const (
 // it is added if it is not known. le compares as a number. It is -1 when there
 // can be no such part: le is NaN, or there are too many.
 func (h *Histogram) Part(role Role, le float64) int {
+	known := len(h.parts)
+	i := h.seek(role, le)
+	if len(h.parts) > known && h.running() {
+		h.reseat()
+	}
+	return i
+}
+
+// seek finds a part, or adds it.
+func (h *Histogram) seek(role Role, le float64) int {
 	switch role {
 	case RoleCount, RoleSum:
 		at := &h.count
@@ -128,9 +139,6 @@ func (h *Histogram) add(p part) uint16 {
 	if len(h.parts) >= maxParts {
 		return 0
 	}
-	if h.running() {
-		h.newCase() // rows have a place for every part
-	}
 	h.parts = append(h.parts, p)
 	if h.cs != nil {
 		h.cs.parts = append(h.cs.parts, newHistPart(0))
@@ -161,6 +169,9 @@ func (h *Histogram) Healthy(i int, s Sample) bool {
 // leaves reports whether a part that goes on to timestamp t leaves one behind
 // that has not come for the timestamp before, and may still.
 func (h *Histogram) leaves(p *part, t int64) bool {
+	if h.young && p.c.flags&flagSeen != 0 {
+		return true
+	}
 	if t < h.newest {
 		return p.c.flags&flagSeen != 0 && p.flags&partAbsent == 0 // another one skipped t
 	}
@@ -184,6 +195,13 @@ func (h *Histogram) leaves(p *part, t int64) bool {
 	}
 	return false
 }
+
+// Expect says that the histogram is new, and that more parts of it may be on their way: what comes after
+// a part's first sample waits for them as for parts that are known, until Known.
+func (h *Histogram) Expect() { h.young = true }
+
+// Known ends that.
+func (h *Histogram) Known() { h.young = false }
 
 // ordinary: a part that was seen before grew or stood, in order, and its start timestamp did not move.
 func (h *Histogram) ordinary(p *part, s Sample) bool {

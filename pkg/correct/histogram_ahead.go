@@ -29,6 +29,9 @@ const (
 	aheadFirst = 4
 	// aheadRows bounds them: a part that is further ahead of all others takes a queue.
 	aheadRows = 128
+	// aheadYoung are enough to see which parts a histogram has: a sender that comes for the first time with so many
+	// scrapes of one part in a request is waited for no longer.
+	aheadYoung = 15
 )
 
 // running reports whether samples have gone out whose siblings are still behind, and nothing else is to be remembered.
@@ -59,10 +62,13 @@ func (h *Histogram) aheadBefore(i, k int) (t int64, v float64) {
 // untouched. Otherwise nothing has changed. It allocates only where there have never been as many rows.
 func (h *Histogram) runs(i int, s Sample) bool {
 	a, p := h.ahead, &h.parts[i]
+	if p.c.flags&flagSeen == 0 {
+		return h.joins(i, s)
+	}
 	seat := &a.seats[i]
 	wasT, was := h.aheadBefore(i, int(seat.next))
 	// NaN fails the first comparison.
-	if !(s.V <= math.MaxFloat64) || s.T <= wasT || s.ST != p.c.ST || p.c.flags&flagSeen == 0 {
+	if !(s.V <= math.MaxFloat64) || s.T <= wasT || s.ST != p.c.ST {
 		return false
 	}
 	if s.V < was && (!h.maySink(p, was) || s.V < -math.MaxFloat64) {
@@ -78,6 +84,7 @@ func (h *Histogram) runs(i int, s Sample) bool {
 			return false
 		}
 		a.push(s.T)
+		h.young = h.young && a.rows < aheadYoung
 	case a.t[a.at(k)] != s.T || p.role != RoleSum && !h.keepsPlace(i, k, s, wasT, was):
 		return false
 	}
@@ -100,10 +107,7 @@ func (h *Histogram) maySink(p *part, was float64) bool {
 // others that have come for it, in value and in growth. (wasT, was) is its sample before.
 func (h *Histogram) keepsPlace(i, k int, s Sample, wasT int64, was float64) bool {
 	a := h.ahead
-	row, rank, last := a.row(k), int(a.seats[i].rank), len(a.seats)-1
-	if h.sum != 0 {
-		last--
-	}
+	row, rank, last := a.row(k), int(a.seats[i].rank), a.lastRank(h)
 	before, beforeT := a.row(k-1), a.t[a.at(k-1)]
 	// order: what has come at another rank, lower (sign 1) or higher (sign -1), is in order with s.
 	order := func(other int, sign float64) bool {
@@ -135,6 +139,14 @@ func (h *Histogram) keepsPlace(i, k int, s Sample, wasT int64, was float64) bool
 		}
 	}
 	return true
+}
+
+// lastRank is that of the highest part that keeps a place among others: not the _sum.
+func (a *ahead) lastRank(h *Histogram) int {
+	if h.sum != 0 {
+		return len(a.seats) - 2
+	}
+	return len(a.seats) - 1
 }
 
 // part is the part of a rank.

@@ -24,11 +24,16 @@ func TestRowsAreAQueueOfWhichNothingIsSuspicious(t *testing.T) {
 		}
 		order = append(order, lagSmall(r, frames[known:], 1+r.IntN(6))...)
 		rows, queue := newPlayer(p), newPlayer(p)
+		if r.IntN(2) == 0 {
+			rows.h.Expect()
+			queue.h.Expect()
+		}
 		for _, x := range order {
 			over := r.IntN(30) == 0
 			for _, pl := range []*player{rows, queue} {
 				pl.send(x)
 				if over {
+					pl.h.Known()
 					pl.settle(true)
 				}
 			}

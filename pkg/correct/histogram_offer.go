@@ -78,7 +78,7 @@ func (h *Histogram) Offer(i int, p Policy, s Sample, tag uint64) (out Outcome, h
 	}
 	if cs := h.cs; cs != nil && len(cs.queue) > 0 {
 		if x := cs.find(i, s.T); x != nil {
-			return h.repeated(i, x, s, tag, out)
+			return h.repeated(i, x, s, out), false
 		}
 	}
 	if pt.c.Seen() && s.T <= pt.c.T {
@@ -146,17 +146,17 @@ func (h *Histogram) direct(i int, s Sample, out Outcome) (Outcome, bool) {
 	return out, true
 }
 
-// repeated answers a sample of a timestamp that is queued.
-func (h *Histogram) repeated(i int, first *queued, s Sample, tag uint64, out Outcome) (Outcome, bool) {
+// repeated answers a sample of a timestamp that is queued. One that is held goes out once, in its own time.
+func (h *Histogram) repeated(i int, first *queued, s Sample, out Outcome) Outcome {
 	switch {
 	case first.s.V != s.V:
-		return h.parts[i].duplicate(s, first.s.V, out), false
+		return h.parts[i].duplicate(s, first.s.V, out)
 	case first.gone:
 		out.V, out.ST = h.cs.at(i, s)
-		return out, false
+	default:
+		out.Drop = true
 	}
-	h.cs.insert(queued{part: uint16(i), tag: tag, s: s})
-	return out, true
+	return out
 }
 
 // countable: a value that the part can have.
@@ -175,8 +175,10 @@ func (h *Histogram) odd(i int, s Sample, tag uint64, out Outcome) (Outcome, bool
 	}
 	x := queued{part: uint16(i), pass: true, tag: tag, s: s}
 	if cs.parts[i].first != noTime {
-		cs.insert(x)
-		return out, true
+		if out.Drop = cs.has(x); !out.Drop {
+			cs.insert(x)
+		}
+		return out, !out.Drop
 	}
 	if s.T <= max(cs.judged, h.last(i)) {
 		return h.pass(p, s, out), false
@@ -274,7 +276,7 @@ func (h *Histogram) Waiting() bool { return h.cs != nil && len(h.cs.queue) > 0 |
 // oldest timestamp in the queue, or it has grown too long.
 func (h *Histogram) Complete() bool {
 	if h.running() {
-		return h.ahead.behind == 0 || int(h.ahead.cells) > maxAhead*len(h.parts)
+		return h.ahead.behind == 0 && !h.young || int(h.ahead.cells) > maxAhead*len(h.parts)
 	}
 	if !h.Waiting() {
 		return false
@@ -282,6 +284,9 @@ func (h *Histogram) Complete() bool {
 	cs := h.cs
 	if len(cs.queue) > maxAhead*len(h.parts) || !cs.judgeable() {
 		return true
+	}
+	if h.young {
+		return false
 	}
 	t := cs.queue[0].s.T
 	for i := range h.parts {

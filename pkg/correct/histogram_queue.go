@@ -70,6 +70,18 @@ func (cs *histCase) find(i int, t int64) *queued {
 	return nil
 }
 
+// has reports whether the same value, that no part has, is held for the same part and timestamp.
+func (cs *histCase) has(x queued) bool {
+	at := sort.Search(len(cs.queue), func(k int) bool { return cs.queue[k].s.T >= x.s.T })
+	for ; at < len(cs.queue) && cs.queue[at].s.T == x.s.T; at++ {
+		y := &cs.queue[at]
+		if y.part == x.part && y.pass && !y.gone && math.Float64bits(y.s.V) == math.Float64bits(x.s.V) {
+			return true
+		}
+	}
+	return false
+}
+
 // prior is the last queued sample of a part before time t.
 func (cs *histCase) prior(i int, t int64) *queued {
 	if cs.parts[i].reach == math.MinInt64 {
@@ -186,16 +198,31 @@ func (h *Histogram) enqueue(i int, s Sample, tag uint64, out Outcome) (_ Outcome
 	p.flags &^= partAbsent
 	if s.T >= cs.suspect || cs.keeps(s.T) || !h.easy(i, s) {
 		cs.insert(queued{part: uint16(i), tag: tag, s: s})
+		h.grown()
 		return out, true
 	}
 	x := h.letGo(i, s)
 	cs.insert(x)
+	h.grown()
 	out.V, out.ST = x.out, h.start(s.ST)
 	if x.anew && x.out != s.V {
 		out.Corrections = fromZero(s)
 		out.Corrections[0].Out = x.out
 	}
 	return out, false
+}
+
+// grown ends the wait for parts that nobody knows of, once there are as many timestamps as rows may have by then.
+func (h *Histogram) grown() {
+	if !h.young {
+		return
+	}
+	q, n := h.cs.queue, 0
+	for k := 0; k < len(q); n++ {
+		t := q[k].s.T
+		k += sort.Search(len(q)-k, func(j int) bool { return q[k+j].s.T > t })
+	}
+	h.young = n < aheadYoung
 }
 
 // letGo lets a sample out whose timestamp's turn has not come.

@@ -10,7 +10,7 @@ import (
 
 // The state record of a histogram, little endian:
 //
-//	version 7, flags (there is a histCase, there are rows); count of parts (uint16) and them:
+//	version 8, flags (there is a histCase, there are rows, it is young); count of parts (uint16) and them:
 //	  role, flags, le, older (float64), olderMS (uint32), Raw, before (float64), and the
 //	  record of the Counter without these two, with its length (uint16) in front
 //	histCase: counts of what it did before (resets, losses, returns float32, seen uint32, startST, and the last full reset's t int64),
@@ -22,7 +22,7 @@ import (
 //	  that has come for it, the first part's the lowest of the first byte, and their values
 //
 // Links along le and what follows from the queue are built again.
-const histVersion = 7
+const histVersion = 8
 
 const (
 	// maxQueue bounds what a record may say is queued.
@@ -36,7 +36,7 @@ func (w *writer) uint16(x int) { *w = binary.LittleEndian.AppendUint16(*w, uint1
 // Append adds the state record of h to b, what is held included.
 func (h *Histogram) Append(b []byte) []byte {
 	w := writer(append(b, histVersion))
-	w.flags(h.cs != nil, h.running())
+	w.flags(h.cs != nil, h.running(), h.young)
 	w.uint16(len(h.parts))
 	for i := range h.parts {
 		p := &h.parts[i]
@@ -135,14 +135,14 @@ func DecodeHistogram(b []byte) (*Histogram, error) {
 	r := reader{b: b[1:]}
 	flags := r.byte()
 	hasCase, hasRows := flags&1 != 0, flags&2 != 0
-	if flags > 2 {
+	if flags > 7 || flags&3 == 3 {
 		return nil, fmt.Errorf("state record of a histogram has flags %#x", flags)
 	}
 	n := int(r.uint16())
 	if n > maxParts || n*histPartBytes > len(r.b) {
 		return nil, errShort
 	}
-	h := &Histogram{}
+	h := &Histogram{young: flags&4 != 0}
 	h.parts = make([]part, 0, n)
 	for range n {
 		if err := r.part(h); err != nil {

@@ -23,7 +23,7 @@ func (h *Histogram) open(t int64) bool {
 			return false
 		}
 	}
-	if !some {
+	if !some && !h.young {
 		return false
 	}
 	a := h.ahead
@@ -66,6 +66,49 @@ func (h *Histogram) open(t int64) bool {
 	if !h.orderly() {
 		h.newCase()
 	}
+	return true
+}
+
+// reseat makes room in the rows for a part that is new.
+func (h *Histogram) reseat() {
+	a, old := h.ahead, *h.ahead
+	a.seats, a.t, a.v = nil, nil, nil
+	a.seat(h)
+	for k := range int(old.rows) {
+		a.push(old.t[old.at(k)])
+		for i := range old.seats {
+			if v := old.row(k)[old.seats[i].rank]; v == v {
+				a.put(i, k, v)
+			}
+		}
+	}
+	a.judged = old.judged
+	h.aheadBase()
+}
+
+// joins takes the first sample of a part that comes for the timestamp that was judged last, if it is in its place.
+func (h *Histogram) joins(i int, s Sample) bool {
+	a, p := h.ahead, &h.parts[i]
+	if s.T != a.judged || !h.countable(p, s.V) || p.flags&partAnew != 0 || h.moved(s) {
+		return false
+	}
+	row, rank, last := a.row(-1), int(a.seats[i].rank), a.lastRank(h)
+	if p.role != RoleSum {
+		for at := rank - 1; at >= 0; at-- {
+			if row[at] > s.V {
+				return false
+			}
+		}
+		for at := rank + 1; at <= last; at++ {
+			if row[at] < s.V {
+				return false
+			}
+		}
+	}
+	p.begin(s)
+	h.came(i, s.T)
+	row[rank] = s.V
+	a.behind++
 	return true
 }
 

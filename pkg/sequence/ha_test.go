@@ -530,6 +530,8 @@ func TestHealthySamplesOfAPairApplyWithoutAllocation(t *testing.T) {
 	for k := range 3 {
 		w.apply(decoded(t, r, uint64(k+1), at(k)))
 	}
+	w.clock += firstWaitMS // the histograms are known
+	w.overdue()
 	var requests []*Request
 	for k := range 21 {
 		r := decoded(t, &Request{}, uint64(k+4), at(k+3))

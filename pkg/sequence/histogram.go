@@ -23,6 +23,7 @@ type group struct {
 	policy    uint16
 	turn      turn
 	deadline  int64 // journal time, ms, until which it waits for missing parts; 0: it does not wait
+	young     int64 // journal time, ms, until which it may have parts that have not come yet; 0: all are known
 	listed    int64 // the deadline that it stands under in groups.waiting, its own or an earlier one; 0: it does not
 }
 
@@ -90,7 +91,8 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 	}
 	w.touchGroup(gid)
 	if !known {
-		gs.all[gid] = &group{key: key, policy: d.policy}
+		gs.all[gid] = &group{key: key, policy: d.policy, young: w.clock + min(w.joinMS, firstWaitMS)}
+		gs.all[gid].histogram.Expect()
 		gs.byKey[key] = gid
 	}
 	g := gs.all[gid]
@@ -131,6 +133,9 @@ func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample c
 		g.histogram.FromZero(int(s.part))
 		w.began(s.key)
 	}
+	if g.young != 0 && g.young <= w.clock {
+		g.known()
+	}
 	w.groups.room.Lend(&g.histogram)
 	out, held := g.histogram.Offer(int(s.part), w.class.policies[g.policy], sample, inBatch(j))
 	if !held {
@@ -142,7 +147,7 @@ func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample c
 	}
 	gid := s.counter - 1
 	if g.deadline == 0 {
-		w.groups.await(gid, w.clock+w.joinMS)
+		w.groups.await(gid, w.until(g))
 	}
 	if held && !slices.Contains(w.groups.held, gid) {
 		w.groups.held = append(w.groups.held, gid)
@@ -191,7 +196,7 @@ func (w *writer) judge(gid uint32, g *group) {
 		w.release(g)
 	}
 	if g.histogram.Waiting() {
-		w.groups.await(gid, w.clock+w.joinMS)
+		w.groups.await(gid, w.until(g))
 	} else {
 		g.deadline = 0 // it leaves the waiting when its turn comes
 	}

@@ -8,14 +8,15 @@ import (
 )
 
 // groupVersion is the first byte of a histogram's record.
-const groupVersion = 3
+const groupVersion = 4
 
 // append is a histogram's record: version, the key that its parts share, until
-// when it waits (ms, zigzag), policy, counts of corrections, its turn (ms,
+// when it waits and may have unknown parts (ms, zigzag both), policy, counts of corrections, its turn (ms,
 // zigzag, thrice), the places of its parts' series, and pkg/correct's own record.
 func (g *group) append(b []byte) []byte {
 	b = appendKey(append(b, groupVersion), g.key)
 	b = binary.AppendVarint(b, g.deadline)
+	b = binary.AppendVarint(b, g.young)
 	b = binary.AppendUvarint(b, uint64(g.policy))
 	if g.counts == nil {
 		b = append(b, 0)
@@ -62,7 +63,7 @@ func readGroup(b []byte) (*group, error) {
 		return nil, err
 	}
 	in := stateReader{b: b}
-	g := &group{key: key, deadline: in.varint(), policy: uint16(in.uvarint())}
+	g := &group{key: key, deadline: in.varint(), young: in.varint(), policy: uint16(in.uvarint())}
 	var counts [kindSlots]uint32
 	if err := in.counts(&counts); err != nil {
 		return nil, err

@@ -54,6 +54,24 @@ func (h *waiting) pop() wait {
 	return x
 }
 
+// firstWaitMS is how long a new histogram waits for parts that nobody knows of yet, in ms of journal time: several connections bring
+// what they have within it. A sender that is not catching up sends no second scrape so soon, and nothing waits.
+const firstWaitMS = 1000
+
+// known ends that.
+func (g *group) known() {
+	g.young = 0
+	g.histogram.Known()
+}
+
+// until is when the time to wait of a group is over that begins now.
+func (w *writer) until(g *group) int64 {
+	if g.young > w.clock {
+		return g.young
+	}
+	return w.clock + w.joinMS
+}
+
 // await gives a group until the deadline to get its parts together.
 func (gs *groups) await(gid uint32, deadline int64) {
 	g := gs.all[gid]
@@ -78,6 +96,12 @@ func (w *writer) overdue() {
 		case g.deadline == 0:
 		case g.deadline > next.deadline:
 			gs.await(next.gid, g.deadline)
+		case g.young != 0:
+			w.touchGroup(next.gid)
+			g.known()
+			if gs.await(next.gid, w.clock+w.joinMS); g.histogram.Complete() {
+				w.judge(next.gid, g)
+			}
 		default:
 			w.touchGroup(next.gid)
 			w.judge(next.gid, g)

@@ -43,7 +43,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		changed: f.NewCounter(prometheus.CounterOpts{Name: "pawl_changed_samples_total",
 			Help: "Samples forwarded with another value than they came with."}),
 		dropped: f.NewCounter(prometheus.CounterOpts{Name: "pawl_duplicate_samples_total",
-			Help: "Samples not forwarded because their series already has another value at that timestamp."}),
+			Help: "Samples not forwarded because their series already has another value at that timestamp, or because the same sample is still held for its histogram."}),
 		held: f.NewCounter(prometheus.CounterOpts{Name: "pawl_held_samples_total",
 			Help: "Samples that waited for other parts of their histogram and went out after the rest of their request."}),
 		deduplicated: f.NewCounter(prometheus.CounterOpts{Name: "pawl_ha_deduplicated_samples_total",

@@ -1,0 +1,125 @@
+package correct_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"pawl/pkg/correct"
+)
+
+// Rule (DESIGN.md, invariants 3, 5): a histogram that comes for the first time over four connections, eight scrapes of its parts in a
+// request, and of which no parts are given up before all have come, gets the totals of joined delivery, and every timestamp is a histogram.
+func TestFirstRequestsOfSeveralScrapesBreakNothing(t *testing.T) {
+	const each = 8
+	for seed := range uint64(60) {
+		frames, bounds := lagFrames(seed + 1)
+		together := playTogether(frames, correct.Policy{})
+		r, pl := rand.New(rand.NewPCG(seed, 5)), newPlayer(correct.Policy{})
+		pl.h.Expect()
+		for next := [4]int{}; ; {
+			slowest := min(next[0], next[1], next[2], next[3])
+			if slowest == len(frames) {
+				break
+			}
+			if slowest > 0 {
+				pl.h.Known()
+				pl.settle(false)
+			}
+			c := r.IntN(4)
+			if next[c] == len(frames) || next[c] >= slowest+each {
+				continue
+			}
+			end := min(next[c]+each, len(frames))
+			for k := range frames[0] {
+				for n := next[c]; n < end && k%4 == c; n++ {
+					pl.send(frames[n][k])
+				}
+			}
+			next[c] = end
+			if r.IntN(3) == 0 { // saved and read back
+				h, err := correct.DecodeHistogram(pl.h.Append(nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				pl.h = *h
+			}
+		}
+		pl.settle(true)
+		for _, x := range frames[len(frames)-1] {
+			k := pieceKey{x.role, x.le, x.s.T}
+			if a, b := pl.out[k], together.out[k]; math.Abs(a-b) > 1e-9*b {
+				t.Errorf("seed %d: %v went out as %v, together as %v", seed+1, x, a, b)
+			}
+		}
+		if n := pl.odd(frames, bounds); n > 0 {
+			t.Errorf("seed %d: %d timestamps are no histogram", seed+1, n)
+		}
+	}
+}
+
+// Rule: a new histogram is waited for no longer than for fifteen timestamps, whatever befalls it: what comes over one
+// connection faster than journal time goes out.
+func TestANewHistogramIsNotWaitedForForever(t *testing.T) {
+	for _, suspicious := range []bool{false, true} {
+		pl := newPlayer(correct.Policy{})
+		pl.h.Expect()
+		for n := 1.0; n <= 15; n++ {
+			if n == 15 && !pl.h.Waiting() {
+				t.Fatal("waits no more before there are fifteen")
+			}
+			x := pieces(int64(15_000*n), 0, []float64{n, n, n, n, n})
+			if suspicious && n == 3 {
+				x = pieces(int64(15_000*n), 0, []float64{n, n - 2, n, n, n})
+			}
+			pl.together(x)
+		}
+		pl.together(pieces(16*15_000, 0, []float64{16, 16, 16, 16, 16}))
+		if pl.settle(false); pl.h.Waiting() && pl.h.Complete() || len(pl.out) != 16*7 {
+			t.Errorf("suspicious %v: %d of %d samples went out", suspicious, len(pl.out), 16*7)
+		}
+	}
+}
+
+// Rule: a sample that comes again while it is held goes out once, and takes no more room; so does a stale marker behind it.
+func TestARepeatOfAHeldSampleIsNotHeldAgain(t *testing.T) {
+	s := newStory(t, correct.Policy{})
+	s.warm(40, 400, 200, 100, 80, 20)
+	var held []piece
+	for n := range int64(3) {
+		f := pieces(s.at+15_000*(n+1), 0, []float64{300, 151, 76, 61, 16})
+		held = append(held, f[1:]...) // the first part does not come
+		held = append(held, piece{f[1].role, f[1].le, correct.Sample{T: s.at + 15_000*(n+1) + 1, V: math.Float64frombits(0x7ff0000000000002)}})
+	}
+	released := map[pieceKey]int{}
+	for again := range 4 {
+		before := len(s.pl.h.Append(nil))
+		for _, x := range held {
+			s.pl.tag++
+			s.pl.key[s.pl.tag] = pieceKey{x.role, x.le, x.s.T}
+			i := s.pl.h.Part(x.role, x.le)
+			if s.pl.h.Healthy(i, x.s) {
+				t.Fatalf("%v is healthy", x)
+			}
+			switch o, kept := s.pl.h.Offer(i, s.pl.p, x.s, s.pl.tag); {
+			case again == 0 && !kept:
+				t.Fatalf("%v was not held", x)
+			case again > 0 && (kept || !o.Drop):
+				t.Errorf("%v was held again", x)
+			}
+		}
+		if after := len(s.pl.h.Append(nil)); again > 0 && after != before {
+			t.Errorf("the record was %d bytes long, and is %d", before, after)
+		}
+	}
+	for s.pl.h.Waiting() {
+		for _, r := range s.pl.h.Decide(s.pl.p) {
+			released[s.pl.key[r.Tag]]++
+		}
+	}
+	for _, x := range held {
+		if n := released[pieceKey{x.role, x.le, x.s.T}]; n != 1 {
+			t.Errorf("%v went out %d times", x, n)
+		}
+	}
+}

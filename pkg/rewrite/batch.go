@@ -71,6 +71,7 @@ type Series struct {
 
 	at, p0, p1 int32 // in Message: the field's tag, and the TimeSeries message
 	exemplars  int32
+	same       uint32 // see Same
 }
 
 const (
@@ -104,13 +105,12 @@ type Batch struct {
 	symbols  []symbol // 2.0's table
 
 	// Label sets repeat from one series to the next: what the last series' labels were found to be.
-	memo, last []labelMemo
-	lastSorted bool
-	refs       refSet       // 2.0: the last series' labels
-	about      metadataMemo // 2.0
-	times      timeMemo
-	dup        []span // scratch of the search for duplicate names
-	recall     recall // 1.0: what the sender sent before
+	block  labelBlocks  // 1.0
+	refs   refSet       // 2.0
+	about  metadataMemo // 2.0
+	times  timeMemo
+	dup    []span // scratch of the search for duplicate names
+	recall recall // 1.0: what the sender sent before
 
 	// Edits. edits[s] is kept for all samples once a first one cannot be made in place.
 	patched bool
@@ -180,5 +180,5 @@ const maxMessage = math.MaxInt32 - 64
 func (b *Batch) Footprint() int {
 	return cap(b.pairs.list)*memberBytes + cap(b.pairs.refs) + cap(b.Message) + cap(b.Series)*seriesBytes + cap(b.Samples)*sampleBytes + cap(b.Histograms)*histogramBytes +
 		cap(b.symbols)*symbolBytes + cap(b.Metadata)*metadataBytes + cap(b.spliced) + cap(b.series) + cap(b.edits) +
-		(cap(b.memo)+cap(b.last))*memoBytes + cap(b.recall.fresh)*blockBytes + (cap(b.refs.pairs)+cap(b.refs.next))*pairBytes + cap(b.dup)*8 + b.conv.footprint()
+		(cap(b.block.labels)+cap(b.block.next))*memoBytes + cap(b.recall.fresh)*blockBytes + (cap(b.refs.pairs)+cap(b.refs.next))*pairBytes + cap(b.dup)*8 + b.conv.footprint()
 }

@@ -66,7 +66,8 @@ func (b *Batch) reset(v Version, tenant string, compressed []byte, lim Limits) {
 	clear(b.Metadata)
 	b.Metadata = b.Metadata[:0]
 	b.Exemplars, b.metadata = 0, 0
-	b.symbols, b.last, b.lastSorted = b.symbols[:0], b.last[:0], true
+	b.symbols = b.symbols[:0]
+	b.block = labelBlocks{labels: b.block.labels[:0], next: b.block.next[:0]}
 	b.refs = refSet{pairs: b.refs.pairs[:0], next: b.refs.next[:0], sorted: true}
 	b.times, b.about = timeMemo{}, metadataMemo{}
 	b.patched, b.edited, b.edits, b.cut = false, false, b.edits[:0], false

@@ -45,13 +45,13 @@ func (b *Batch) refsV2(w *refWalk, i, p, end int) error {
 	w.piece = span{int32(p), int32(end - p)}
 	switch {
 	case w.pieces == 1:
-		if b.resemble(w) {
+		if b.resemble(w, i) {
 			return nil
 		}
 		b.refs.next = b.refs.next[:0]
 	case w.alike:
 		b.refs.next = append(b.refs.next[:0], b.refs.pairs...)
-		w.alike = false
+		w.alike, b.Series[i].same = false, 0
 	}
 	return b.newRefs(w, i, p, end)
 }
@@ -59,7 +59,7 @@ func (b *Batch) refsV2(w *refWalk, i, p, end int) error {
 // resemble makes the labels of w's piece from those of the last series. It
 // reports false, and has changed nothing, where that is not possible or
 // something is wrong with them.
-func (b *Batch) resemble(w *refWalk) bool {
+func (b *Batch) resemble(w *refWalk, series int) bool {
 	r := &b.refs
 	if r.piece.len == 0 {
 		return false
@@ -73,6 +73,7 @@ func (b *Batch) resemble(w *refWalk) bool {
 		return false
 	}
 	w.alike, w.same = true, len(r.next) == j-i
+	valued := r.valued == len(r.pairs)
 	for k := range r.pairs[i:j] {
 		o := &r.pairs[i+k]
 		r.sum.sub(o.hi, o.lo)
@@ -97,6 +98,9 @@ func (b *Batch) resemble(w *refWalk) bool {
 	}
 	if !w.same {
 		r.sorted = r.sorted && b.increase(r.pairs[max(i-1, 0):min(i+len(r.next)+1, len(r.pairs))])
+	}
+	if valued && r.valued == len(r.pairs) {
+		b.Series[series].same = sameAround(i, j, len(r.next), len(r.pairs))
 	}
 	return true
 }

@@ -24,13 +24,6 @@ type span struct{ off, len int32 }
 
 func (s span) of(m []byte) []byte { return m[s.off : s.off+s.len] }
 
-// labelMemo is a Label message that was found good: where it is, where its name is, and its share of the key.
-type labelMemo struct {
-	body   span
-	name   span
-	hi, lo uint64
-}
-
 func (b *Batch) decodeV1(tenant uint64) error {
 	m := b.Message
 	b.recall.begin(&b.lim)
@@ -75,53 +68,91 @@ func (b *Batch) decodeV1(tenant uint64) error {
 	return nil
 }
 
+// seriesV1 decodes series i. The labels at its front are mostly known, from a request before or from the series before:
+// what follows is then samples, exemplars and histograms alone.
 func (b *Batch) seriesV1(i int, tenant uint64) error {
 	s := &b.Series[i]
-	m := b.Message[:s.p1]
 	s.S0, s.H0 = int32(len(b.Samples)), int32(len(b.Histograms))
-	p := int(s.p0)
-	recalled, block := false, 0 // block: bytes of the label set, if it is to be remembered
-	if b.recall.m != nil {
-		var n int
-		if s.Key, n, block = b.recall.series(tenant, m[p:]); n > 0 {
-			recalled = true
-			p += n
-		}
+	n, learn := b.frontV1(i, tenant)
+	if n == 0 {
+		return b.labelledV1(i, tenant, learn)
 	}
-	set := labelSet{sorted: true, trust: b.lastSorted}
-	b.memo = b.memo[:0]
+	more, err := b.fieldsV1(i, int(s.p0)+n, nil)
+	switch {
+	case err != nil:
+		return err
+	case more: // labels behind something else, as no sender writes it
+		b.Samples, b.Histograms, s.exemplars, s.same = b.Samples[:s.S0], b.Histograms[:s.H0], 0, 0
+		b.recall.m = nil // the rest of the request goes without it too
+		return b.labelledV1(i, tenant, 0)
+	case learn > 0:
+		b.recall.learned(learn, s.Key)
+	}
+	return nil
+}
+
+// labelledV1 decodes series i with all its labels, one by one. The first learn bytes of them are to be remembered, if they are all.
+func (b *Batch) labelledV1(i int, tenant uint64, learn int) error {
+	s, r := &b.Series[i], &b.block
+	r.next = r.next[:0]
+	set := labelSet{sorted: true, trust: r.sorted}
+	if _, err := b.fieldsV1(i, int(s.p0), &set); err != nil {
+		return err
+	}
+	if set.valued == 0 {
+		return bad(i, int(s.p0), noLabels)
+	}
+	r.labels, r.next = r.next, r.labels
+	if !set.sorted && b.duplicateNames() {
+		return bad(i, int(s.p0), duplicate)
+	}
+	r.piece, r.sum, r.valued, r.sorted, r.series = span{}, set.sum, set.valued, set.sorted, i
+	r.from, r.to, r.front, r.back = 0, len(r.labels), 0, 0
+	if !set.apart {
+		r.piece = span{s.p0, int32(set.end) - s.p0}
+	}
+	s.Key = set.sum.key(tenant)
+	if learn > 0 && set.end == int(s.p0)+learn {
+		b.recall.learned(learn, s.Key)
+	}
+	return nil
+}
+
+// fieldsV1 takes the fields of series i from p on in. Without a set there must be no labels; more tells that there are.
+func (b *Batch) fieldsV1(i, p int, set *labelSet) (more bool, err error) {
+	s := &b.Series[i]
+	m := b.Message[:s.p1]
 	for p < len(m) {
 		var num, p0, p1 int
 		var reason string
 		if c := m[p]; c&0x87 == wireBytes && c > 7 { // one byte of tag, as all known fields have
 			num = int(c >> 3)
 			if p0, p1, reason = length(m, p+1); reason != "" {
-				return bad(i, p, reason)
+				return false, bad(i, p, reason)
 			}
 		} else {
 			f, q, reason := next(m, p)
 			if reason != "" {
-				return bad(i, p, reason)
+				return false, bad(i, p, reason)
 			}
 			if f.wt != wireBytes {
 				if f.num <= v1Histograms {
-					return bad(i, p, wrongWire)
+					return false, bad(i, p, wrongWire)
 				}
 				p = q
+				if set != nil {
+					set.over = true
+				}
 				continue
 			}
 			num, p0, p1 = f.num, f.p0, f.p1
 		}
-		var err error
 		switch num {
 		case v1Labels:
-			if recalled { // more of them behind something else, as no sender writes it
-				return b.seriesAnew(i, tenant)
+			if set == nil {
+				return true, nil
 			}
-			if p >= int(s.p0)+block {
-				block = 0
-			}
-			err = b.labelV1(&set, i, p0, p1)
+			err = b.labelV1(set, i, p, p0, p1)
 		case v1Samples:
 			err = b.sample(i, p0, p1)
 		case v1Exemplars:
@@ -131,91 +162,20 @@ func (b *Batch) seriesV1(i int, tenant uint64) error {
 			err = b.histogram(i, p0, p1)
 		}
 		if err != nil {
-			return err
+			return false, err
+		}
+		if set != nil && num != v1Labels {
+			set.over = true
 		}
 		p = p1
 	}
 	s.S1, s.H1 = int32(len(b.Samples)), int32(len(b.Histograms))
 	b.Exemplars += int(s.exemplars)
-	if recalled {
-		return nil
-	}
-	if !set.valued {
-		return bad(i, int(s.p0), noLabels)
-	}
-	if !set.sorted && b.duplicateNames() {
-		return bad(i, int(s.p0), duplicate)
-	}
-	s.Key = set.sum.key(tenant)
-	if block > 0 {
-		b.recall.learned(block, s.Key)
-	}
-	b.memo, b.last, b.lastSorted = b.last, b.memo, set.sorted
-	return nil
+	return false, nil
 }
 
-// seriesAnew decodes series i without what is remembered. The rest of the request goes without it too.
-func (b *Batch) seriesAnew(i int, tenant uint64) error {
-	s := &b.Series[i]
-	b.Samples, b.Histograms, s.exemplars = b.Samples[:s.S0], b.Histograms[:s.H0], 0
-	b.recall.m = nil
-	return b.seriesV1(i, tenant)
-}
-
-// labelSet is what is known of a series' labels while they are walked.
-type labelSet struct {
-	sum    keySum
-	at     int  // the label of the last series that is probably next
-	run    bool // the label before was found in the last series, before at
-	trust  bool // the last series' labels were sorted
-	sorted bool // names increase strictly so far, so none occurs twice
-	valued bool // there is a label with a value
-}
-
-// labelV1 takes the Label message m[p0:p1] into the set. Most labels are byte for
-// byte a label of the series before, about where it was: those are checked and
-// hashed already.
-func (b *Batch) labelV1(set *labelSet, i, p0, p1 int) error {
-	if len(b.memo) >= b.lim.MaxLabels {
-		return &TooLargeError{What: "labels", Limit: b.lim.MaxLabels, Got: -1, Series: i}
-	}
-	body := b.Message[p0:p1]
-	for j := set.at; j < len(b.last) && j < set.at+2; j++ {
-		old := &b.last[j]
-		if int(old.body.len) != len(body) || !bytes.Equal(old.body.of(b.Message), body) {
-			continue
-		}
-		// Names that followed each other in a sorted set are in order.
-		if inOrder := set.run && set.trust; !inOrder {
-			b.order(set, old.name)
-		}
-		set.sum.add(old.hi, old.lo)
-		set.valued = set.valued || old.hi|old.lo != 0
-		set.at, set.run = j+1, true
-		b.memo = append(b.memo, *old)
-		return nil
-	}
-	set.run = false
-	memo, err := b.newLabelV1(i, p0, p1)
-	if err != nil {
-		return err
-	}
-	b.order(set, memo.name)
-	set.sum.add(memo.hi, memo.lo)
-	set.valued = set.valued || memo.hi|memo.lo != 0
-	b.memo = append(b.memo, memo)
-	return nil
-}
-
-// order notes whether name comes after the set's last one.
-func (b *Batch) order(set *labelSet, name span) {
-	if n := len(b.memo); n > 0 && set.sorted {
-		set.sorted = bytes.Compare(b.memo[n-1].name.of(b.Message), name.of(b.Message)) < 0
-	}
-}
-
-// newLabelV1 parses, checks and hashes a Label message. A label without value has no share of the key.
-func (b *Batch) newLabelV1(i, p0, p1 int) (labelMemo, error) {
+// newLabelV1 parses, checks and hashes the Label message m[p0:p1], whose tag is at at. A label without value has no share of the key.
+func (b *Batch) newLabelV1(i, at, p0, p1 int) (labelMemo, error) {
 	name, value, reason := labelParts(b.Message[:p1], p0)
 	switch {
 	case reason != "":
@@ -230,7 +190,7 @@ func (b *Batch) newLabelV1(i, p0, p1 int) (labelMemo, error) {
 	if n := int(max(name.len, value.len)); n > b.lim.MaxLabelValueBytes {
 		return labelMemo{}, &TooLargeError{What: "bytes in a label", Limit: b.lim.MaxLabelValueBytes, Got: n, Series: i}
 	}
-	memo := labelMemo{body: span{int32(p0), int32(p1 - p0)}, name: name}
+	memo := labelMemo{field: span{int32(at), int32(p1 - at)}, name: name}
 	if value.len > 0 {
 		memo.hi, memo.lo = product(xxhash.Sum64(name.of(b.Message)), xxhash.Sum64(value.of(b.Message)))
 	}
@@ -272,11 +232,11 @@ func labelParts(m []byte, p int) (name, value span, reason string) {
 	return name, value, ""
 }
 
-// duplicateNames looks through the names of memo, which are not in order.
+// duplicateNames looks through the names of the last series' labels, which are not in order.
 func (b *Batch) duplicateNames() bool {
 	b.dup = b.dup[:0]
-	for i := range b.memo {
-		b.dup = append(b.dup, b.memo[i].name)
+	for i := range b.block.labels {
+		b.dup = append(b.dup, b.block.labels[i].name)
 	}
 	return b.sortedTwice()
 }
@@ -309,7 +269,7 @@ func (b *Batch) exemplarV1(i, p, end int) error {
 			if n++; n > b.lim.MaxLabels {
 				return &TooLargeError{What: "labels of an exemplar", Limit: b.lim.MaxLabels, Got: -1, Series: i}
 			}
-			if _, err := b.newLabelV1(i, f.p0, f.p1); err != nil {
+			if _, err := b.newLabelV1(i, p, f.p0, f.p1); err != nil {
 				return err
 			}
 		}

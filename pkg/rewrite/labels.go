@@ -30,6 +30,65 @@ func (b *Batch) EachLabel(i int, fn func(name, value []byte)) {
 	}
 }
 
+// Same has bit n set if the n-th label of series i is, byte for byte, the n-th label of series i-1. It has
+// no bits beyond the 32nd label, and none at all where Decode did not find out at no cost.
+func (b *Batch) Same(i int) uint32 {
+	s := &b.Series[i]
+	if s.same == 0 || (s.flags|b.Series[i-1].flags)&stripped != 0 {
+		return 0
+	}
+	return s.same
+}
+
+// EachOther calls fn for the labels of series i whose bits in Same(i) are not set, and returns how many there are with
+// those that are. It is EachLabel where no bit is set. Name and value alias Message.
+func (b *Batch) EachOther(i int, fn func(n int, name, value []byte)) (labels int) {
+	same := b.Same(i)
+	if same == 0 {
+		b.EachLabel(i, func(name, value []byte) {
+			fn(labels, name, value)
+			labels++
+		})
+		return labels
+	}
+	s := &b.Series[i]
+	m := b.Message[:s.p1]
+	if b.Version == V2 {
+		f, q := known(m, int(s.p0)) // all labels stand in one piece, or there were no bits
+		for f.num != v2LabelsRefs {
+			f, q = known(m, q)
+		}
+		return b.otherRefs(m[:f.p1], f.p0, same, fn)
+	}
+	// All labels stand at the front.
+	for p := int(s.p0); p < len(m) && m[p] == v1Labels<<3|wireBytes; labels++ {
+		p0, p1, _ := length(m, p+1)
+		if same>>min(labels, 32)&1 == 0 {
+			name, value, _ := labelParts(m[:p1], p0)
+			fn(labels, name.of(m), value.of(m))
+		}
+		p = p1
+	}
+	return labels
+}
+
+// otherRefs is EachOther for the references from p to m's end.
+func (b *Batch) otherRefs(m []byte, p int, same uint32, fn func(n int, name, value []byte)) (labels int) {
+	for ; p < len(m); labels++ {
+		if same>>min(labels, 32)&1 != 0 { // both references are passed over
+			for refs := 0; refs < 2; p++ {
+				refs += int(^m[p] >> 7)
+			}
+			continue
+		}
+		name, q, _ := uvarint(m, p)
+		value, r, _ := uvarint(m, q)
+		fn(labels, b.symbols[name].of(b.Message), b.symbols[value].of(b.Message))
+		p = r
+	}
+	return labels
+}
+
 // plain calls fn for labels as all senders write them, which stand at the front and take their shortest form,
 // and leaves the iterator at the first thing that is otherwise. Every series comes this way once.
 func (it *labelIter) plain(fn func(name, value []byte)) {

@@ -3,6 +3,7 @@ package rewrite
 import (
 	"bytes"
 	"math"
+	"math/bits"
 	"slices"
 	"testing"
 
@@ -166,8 +167,10 @@ func checkDecoded(t testing.TB, b *Batch) flat {
 		t.Fatalf("%d series, want %d", len(b.Series), len(want.series))
 	}
 	exemplars := 0
+	var before [][2]string
 	for i, w := range want.series {
 		s := b.Series[i]
+		before = checkSame(t, b, i, before)
 		if !labels.Equal(b.Labels(i), w.ls) {
 			t.Fatalf("series %d: labels %v, want %v", i, b.Labels(i), w.ls)
 		}
@@ -207,6 +210,29 @@ func checkDecoded(t testing.TB, b *Batch) flat {
 		t.Fatalf("%d exemplars, want %d", b.Exemplars, exemplars)
 	}
 	return want
+}
+
+// checkSame holds what is said to be the same as in the series before against that series' labels, and returns those of series i.
+func checkSame(t testing.TB, b *Batch, i int, before [][2]string) (own [][2]string) {
+	t.Helper()
+	b.EachLabel(i, func(name, value []byte) { own = append(own, [2]string{string(name), string(value)}) })
+	same := b.Same(i)
+	rest := same
+	n := b.EachOther(i, func(n int, name, value []byte) {
+		if n < 32 && same>>n&1 != 0 || n >= len(own) || own[n] != [2]string{string(name), string(value)} {
+			t.Fatalf("series %d: label %d is said to be another one, %q %q: %v, same %b", i, n, name, value, own, same)
+		}
+		rest |= 1 << n
+	})
+	if n != len(own) || bits.OnesCount32(rest) != min(n, 32) {
+		t.Fatalf("series %d: %d labels, %b of them shown, want %v", i, n, rest, own)
+	}
+	for n := range own {
+		if n < 32 && same>>n&1 != 0 && (n >= len(before) || before[n] != own[n]) {
+			t.Fatalf("series %d: label %d is not the one before: %v, %v, same %b", i, n, own, before, same)
+		}
+	}
+	return own
 }
 
 func checkSamples(t testing.TB, got, want []Sample) {

@@ -17,6 +17,7 @@ func (w *writer) apply(r *Request) (after uint64) {
 	w.class.learn(b.Tenant, b.Metadata)
 	w.pairs.begin(b)
 	members := b.Members()
+	w.labels.last.forget()
 	var l labelsOf // of the last series that is new
 	for i := range b.Series {
 		var e *election
@@ -29,7 +30,7 @@ func (w *writer) apply(r *Request) (after uint64) {
 		sr := &b.Series[i]
 		id, known := w.table.follow(sr.Key)
 		if !known {
-			id, l = w.meet(b, i)
+			id = w.meet(b, i, &l)
 			w.table.met(id)
 			after = max(after, w.forgotten)
 		}
@@ -45,9 +46,11 @@ func (w *writer) apply(r *Request) (after uint64) {
 		s.last, s.seen = uint32(r.seq), now
 		if s.gen != w.class.gen || sr.Type != typeUnknown && sr.Type != s.told {
 			if known {
-				l = look(b, i)
+				l := look(b, i)
+				w.decide(b, i, id, s, &l)
+			} else {
+				w.decide(b, i, id, s, &l)
 			}
-			w.decide(b, i, id, s, l)
 		}
 		if sr.H1 > sr.H0 && s.flags&isGauge == 0 {
 			w.applyNative(b, i, id, s, e)
@@ -100,19 +103,21 @@ func (w *writer) applyPart(b *rewrite.Batch, i int, s *series, e *election) {
 	}
 }
 
-// meet makes the acquaintance of a series. Its labels are walked once: each of them is 20 ns.
-func (w *writer) meet(b *rewrite.Batch, i int) (id uint32, l labelsOf) {
+// meet makes the acquaintance of a series. Its labels are walked once, and l, which was given with the series before, is then its own.
+func (w *writer) meet(b *rewrite.Batch, i int, l *labelsOf) (id uint32) {
 	id = w.table.vacant()
 	w.table.pages.reach(id >> pageBits)
 	w.touch(id)
-	w.labels.meet(id, b, i, &l)
+	w.labels.meet(id, b, i, l)
 	w.class.notice(b.Tenant, l)
-	return w.table.add(b.Series[i].Key), l
+	return w.table.add(b.Series[i].Key)
 }
 
 // decide settles whether a series is a counter, by all that is known now.
-func (w *writer) decide(b *rewrite.Batch, i int, id uint32, s *series, l labelsOf) {
+func (w *writer) decide(b *rewrite.Batch, i int, id uint32, s *series, l *labelsOf) {
 	d := w.class.decide(b, i, l)
+	kin := l.kin && l.part // the series before is part of the same histogram
+	l.part = false
 	s.gen, s.told, s.policy = w.class.gen, b.Series[i].Type, d.policy
 	s.flags &^= isCounter | isGauge | isSign
 	if d.gauge {
@@ -129,7 +134,11 @@ func (w *writer) decide(b *rewrite.Batch, i int, id uint32, s *series, l labelsO
 		return
 	}
 	if d.part && s.flags&(isPart|isTroubled) == 0 {
-		w.join(id, s, d, partsKey(b.Tenant, s.key, l, d.base))
+		if !kin {
+			l.parts = partsKey(b.Tenant, s.key, l, d.base)
+		}
+		l.part = true
+		w.join(id, s, d, l.parts)
 	}
 }
 

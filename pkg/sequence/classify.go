@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strconv"
 
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"pawl/pkg/config"
@@ -124,47 +123,24 @@ type decision struct {
 }
 
 // decide says what series i of a batch is, of whose labels l was seen.
-func (c *classifier) decide(b *rewrite.Batch, i int, l labelsOf) decision {
+func (c *classifier) decide(b *rewrite.Batch, i int, l *labelsOf) decision {
+	told := b.Series[i].Type
 	if len(c.rules) > 0 {
-		l.all = func() labels.Labels { return b.Labels(i) }
+		return c.decideBy(b.Tenant, told, l, func() labels.Labels { return b.Labels(i) })
 	}
-	return c.decideBy(b.Tenant, b.Series[i].Type, l)
-}
-
-// labelsOf are the labels that a decision looks at, and what a series' target is called.
-type labelsOf struct {
-	name, le, quantile []byte
-	job, instance      []byte
-	all                func() labels.Labels // for rules, if there are any
-}
-
-// note takes a label in.
-func (l *labelsOf) note(name, value []byte) {
-	switch string(name) {
-	case model.MetricNameLabel:
-		l.name = value
-	case "le":
-		l.le = value
-	case "quantile":
-		l.quantile = value
-	case model.JobLabel:
-		l.job = value
-	case model.InstanceLabel:
-		l.instance = value
+	d, ok := l.decidedAlike(c.gen, told)
+	if !ok {
+		d = c.decideBy(b.Tenant, told, l, nil)
 	}
+	l.decided = decided{d, c.gen, told}
+	return d
 }
 
-// look finds what a decision looks at in one walk over the labels.
-func look(b *rewrite.Batch, i int) labelsOf {
-	var l labelsOf
-	b.EachLabel(i, l.note)
-	return l
-}
-
-func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l labelsOf) decision {
+// decideBy decides by the labels that l holds, and by all of them where there are rules.
+func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l *labelsOf, labelsOf func() labels.Labels) decision {
 	typ, policy := config.TypeAuto, uint16(0)
 	if len(c.rules) > 0 {
-		all := l.all()
+		all := labelsOf()
 		for _, r := range c.rules {
 			if Matches(r.matchers, all) {
 				typ, policy = r.typ, r.policy
@@ -187,7 +163,7 @@ func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l labelsOf
 
 // place finds the part of a histogram or summary that a counter is, if it is
 // one. A summary may have no quantiles: then its type alone tells.
-func (c *classifier) place(tenant string, told rewrite.MetricType, l labelsOf, d *decision) {
+func (c *classifier) place(tenant string, told rewrite.MetricType, l *labelsOf, d *decision) {
 	base, suffix := split(l.name)
 	if told == typeUnknown {
 		told = c.family(tenant, base).typeIs()
@@ -208,7 +184,7 @@ func (c *classifier) place(tenant string, told rewrite.MetricType, l labelsOf, d
 }
 
 // auto decides by metadata, then by name.
-func (c *classifier) auto(tenant string, told rewrite.MetricType, l labelsOf) (counter bool, source string) {
+func (c *classifier) auto(tenant string, told rewrite.MetricType, l *labelsOf) (counter bool, source string) {
 	name := l.name
 	base, suffix := split(name)
 	if told == typeUnknown {
@@ -260,7 +236,10 @@ func split(name []byte) (base []byte, suffix string) {
 
 // notice learns from a series seen for the first time that its family has
 // buckets or quantiles, which makes counters of its _count and _sum.
-func (c *classifier) notice(tenant string, l labelsOf) {
+func (c *classifier) notice(tenant string, l *labelsOf) {
+	if l.named {
+		return // that is known from the series before
+	}
 	if base, suffix := split(l.name); suffix == "_bucket" && l.le != nil {
 		c.update(tenant, base, func(f *family) { f.Buckets = true })
 	} else if suffix == "" && l.quantile != nil {

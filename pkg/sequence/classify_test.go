@@ -82,15 +82,15 @@ func TestWhatCountsAsACounter(t *testing.T) {
 			before := decodeV1(t, "a", c.metadata, c.beside...)
 			cl.learn("a", before.Metadata)
 			for i := range before.Series {
-				cl.notice("a", look(before, i))
+				cl.notice("a", looked(before, i))
 			}
-			d := decided(cl, decodeV1(t, "a", nil, c.series))
+			d := whatIs(cl, decodeV1(t, "a", nil, c.series))
 			if d.counter != c.counter || d.source != c.source {
 				t.Errorf("counter %v by %s, want %v by %s", d.counter, d.source, c.counter, c.source)
 			}
 			if len(c.metadata)+len(c.beside) > 0 && c.rules == "" {
-				other := decided(cl, decodeV1(t, "b", nil, c.series))
-				if alone := decided(newClassifier(), decodeV1(t, "b", nil, c.series)); other != alone {
+				other := whatIs(cl, decodeV1(t, "b", nil, c.series))
+				if alone := whatIs(newClassifier(), decodeV1(t, "b", nil, c.series)); other != alone {
 					t.Errorf("another tenant's is decided by this one's metadata: %+v, alone %+v", other, alone)
 				}
 			}
@@ -98,8 +98,14 @@ func TestWhatCountsAsACounter(t *testing.T) {
 	}
 }
 
-// decided is what the first series of a batch is.
-func decided(cl *classifier, b *rewrite.Batch) decision { return cl.decide(b, 0, look(b, 0)) }
+// looked is what look finds.
+func looked(b *rewrite.Batch, i int) *labelsOf {
+	l := look(b, i)
+	return &l
+}
+
+// whatIs is what the first series of a batch is.
+func whatIs(cl *classifier, b *rewrite.Batch) decision { return cl.decide(b, 0, looked(b, 0)) }
 
 // Rule: _count and _sum are judged as one where metadata calls the family a
 // summary or histogram, though it has no quantiles, or its buckets come later.
@@ -108,13 +114,13 @@ func TestPartsAreKnownByMetadata(t *testing.T) {
 		for name, role := range map[string]correct.Role{"lat_count": correct.RoleCount, "lat_sum": correct.RoleSum} {
 			cl := newClassifier()
 			cl.learn("", decodeV1(t, "", []prompb.MetricMetadata{{MetricFamilyName: "lat", Type: typ}}).Metadata)
-			if d := decided(cl, decodeV1(t, "", nil, labels.FromStrings("__name__", name))); !d.part || d.role != role || d.base != "lat" {
+			if d := whatIs(cl, decodeV1(t, "", nil, labels.FromStrings("__name__", name))); !d.part || d.role != role || d.base != "lat" {
 				t.Errorf("%s of a %v: %+v, want a part", name, typ, d)
 			}
 			inline := decodeV1(t, "", nil, labels.FromStrings("__name__", name))
 			inline.Series[0].Type = map[prompb.MetricMetadata_MetricType]rewrite.MetricType{
 				prompb.MetricMetadata_SUMMARY: typeSummary, prompb.MetricMetadata_HISTOGRAM: typeHistogram}[typ]
-			if d := decided(newClassifier(), inline); !d.part || d.role != role {
+			if d := whatIs(newClassifier(), inline); !d.part || d.role != role {
 				t.Errorf("%s of a %v told with the series: %+v, want a part", name, typ, d)
 			}
 		}
@@ -136,7 +142,7 @@ func TestTypesThatTurnOverAreNotBelieved(t *testing.T) {
 	if cl.gen != gen {
 		t.Errorf("the generation still moves")
 	}
-	if d := decided(cl, decodeV1(t, "", nil, labels.FromStrings("__name__", "x_total"))); !d.counter || d.source != "name" {
+	if d := whatIs(cl, decodeV1(t, "", nil, labels.FromStrings("__name__", "x_total"))); !d.counter || d.source != "name" {
 		t.Errorf("decided %+v, want by name", d)
 	}
 }

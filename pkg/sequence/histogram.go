@@ -32,6 +32,7 @@ type groups struct {
 	all   []*group // nil: free
 	byKey map[rewrite.Key]uint32
 	spare []uint32
+	last  uint32 // the one that was joined last: parts come side by side
 	pages pages
 
 	waiting waiting
@@ -67,7 +68,7 @@ func groupKey(tenant, base string, ls labels.Labels) rewrite.Key {
 }
 
 // partsKey is groupKey of a series whose key is k, without a list of its labels.
-func partsKey(tenant string, k rewrite.Key, l labelsOf, base string) rewrite.Key {
+func partsKey(tenant string, k rewrite.Key, l *labelsOf, base string) rewrite.Key {
 	var scratch [128]byte
 	name := append(append(scratch[:0], base...), "\x00parts"...)
 	k = k.Exchange(tenant, rewrite.Label{Name: labels.BucketLabel, Value: l.le}, rewrite.Label{})
@@ -81,7 +82,10 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 		return
 	}
 	gs := w.groups
-	gid, known := gs.byKey[key]
+	gid, known := gs.last, gs.is(gs.last, key)
+	if !known {
+		gid, known = gs.byKey[key]
+	}
 	if !known {
 		if n := len(gs.spare); n > 0 {
 			gid, gs.spare = gs.spare[n-1], gs.spare[:n-1]
@@ -89,6 +93,7 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 			gid = gs.grow()
 		}
 	}
+	gs.last = gid
 	w.touchGroup(gid)
 	if !known {
 		gs.all[gid] = &group{key: key, policy: d.policy, young: w.clock + min(w.joinMS, firstWaitMS)}
@@ -109,6 +114,11 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 	w.table.freeCounter(s)
 	s.counter, s.part = gid+1, uint16(part)
 	s.flags |= isPart
+}
+
+// is tells whether the group at a place is that of a key.
+func (gs *groups) is(gid uint32, key rewrite.Key) bool {
+	return gid < uint32(len(gs.all)) && gs.all[gid] != nil && gs.all[gid].key == key
 }
 
 // grow makes a free place.

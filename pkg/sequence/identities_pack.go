@@ -21,71 +21,46 @@ import (
 // samePairs is how many pairs of a series can be those of the one before.
 const samePairs = 64
 
-// pairAt is a name and the value behind it in identityWriter.text.
-type pairAt struct{ at, name, value int }
-
 // identityWriter writes identities by what differs. Its zero value has none before it.
 type identityWriter struct {
-	pairs   []pairAt // of the last series
-	text    []byte   // that they stand in, and pairs that are over
-	changed []byte   // scratch
+	before  int    // the series of the batch at hand that was written last, and 1; 0: none
+	changed []byte // scratch
 }
 
-// forget begins anew: the next identity stands by itself.
-func (x *identityWriter) forget() { x.pairs, x.text = x.pairs[:0], x.text[:0] }
+// forget begins anew: the next identity stands by itself. It must be called for every batch.
+func (x *identityWriter) forget() { x.before = 0 }
 
-// append writes who series i of a batch is, and notes in l what a decision looks at.
+// append writes who series i of a batch is, and brings what a decision looks at up to date in l, which was given with
+// the series before.
 func (x *identityWriter) append(dst []byte, slot uint32, b *rewrite.Batch, i int, l *labelsOf) []byte {
 	x.changed = x.changed[:0]
-	n, same := 0, uint64(0)
-	if tenant := b.Tenant; x.like(0, nil, tenant) {
-		same = 1
+	n, same := 1, uint64(0)
+	if i > 0 && x.before == i {
+		labels := b.Same(i)
+		same = uint64(labels)<<1 | 1 // the tenant is that of the batch
+		l.keep(labels)
+		n += b.EachOther(i, func(n int, name, value []byte) {
+			l.note(n, name, value)
+			x.add(name, value)
+		})
 	} else {
-		x.set(0, nil, []byte(tenant))
+		*l = labelsOf{}
+		x.add(nil, []byte(b.Tenant))
+		b.EachLabel(i, func(name, value []byte) {
+			l.note(n-1, name, value)
+			x.add(name, value)
+			n++
+		})
 	}
-	n++
-	b.EachLabel(i, func(name, value []byte) {
-		l.note(name, value)
-		if n < samePairs && n < len(x.pairs) && x.equal(n, name, value) {
-			same |= 1 << n
-		} else {
-			x.set(n, name, value)
-		}
-		n++
-	})
-	x.pairs = x.pairs[:n]
+	l.ends(n - 1)
+	x.before = i + 1
 	dst = append(dst, byte(slot), byte(b.Series[i].Key.Lo))
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(n)), same)
 	return append(dst, x.changed...)
 }
 
-// like tells whether the n-th pair of the last series is this one.
-func (x *identityWriter) like(n int, name []byte, value string) bool {
-	if n >= len(x.pairs) {
-		return false
-	}
-	p := &x.pairs[n]
-	return string(x.text[p.at:p.at+p.name]) == string(name) && string(x.text[p.at+p.name:p.at+p.name+p.value]) == value
-}
-
-func (x *identityWriter) equal(n int, name, value []byte) bool {
-	p := &x.pairs[n]
-	if p.value != len(value) || p.name != len(name) {
-		return false
-	}
-	text := x.text[p.at : p.at+p.name+p.value]
-	return string(text[p.name:]) == string(value) && string(text[:p.name]) == string(name)
-}
-
-// set notes a pair that the last series does not have there.
-func (x *identityWriter) set(n int, name, value []byte) {
-	p := pairAt{len(x.text), len(name), len(value)}
-	x.text = append(append(x.text, name...), value...)
-	if n < len(x.pairs) {
-		x.pairs[n] = p
-	} else {
-		x.pairs = append(x.pairs, p)
-	}
+// add notes a pair that the last series does not have there.
+func (x *identityWriter) add(name, value []byte) {
 	x.changed = append(binary.AppendUvarint(x.changed, uint64(len(name))), name...)
 	x.changed = append(binary.AppendUvarint(x.changed, uint64(len(value))), value...)
 }

@@ -99,8 +99,8 @@ func (w *writer) describe(infos []SeriesInfo) {
 			continue // forgotten just now
 		}
 		s := w.table.series.at(id)
-		d := w.class.decideBy(in.Tenant, s.told, labelsOf{name: []byte(in.Labels.Get("__name__")),
-			le: value(in.Labels, "le"), quantile: value(in.Labels, "quantile"), all: func() labels.Labels { return in.Labels }})
+		d := w.class.decideBy(in.Tenant, s.told, &labelsOf{name: []byte(in.Labels.Get("__name__")),
+			le: value(in.Labels, "le"), quantile: value(in.Labels, "quantile")}, func() labels.Labels { return in.Labels })
 		in.Counter, in.Source, in.LastSeenS = d.counter, d.source, int64(s.seen)
 		if n := w.natives.all[id]; n != nil {
 			in.Native = true

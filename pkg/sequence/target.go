@@ -73,7 +73,7 @@ const severalMS = 3600_000
 const startMetric = "process_start_time_seconds"
 
 // belong notes which target a series with labels l is of. It is called at first sight, and whenever its kind is decided anew.
-func (w *writer) belong(tenant string, id uint32, s *series, l labelsOf) {
+func (w *writer) belong(tenant string, id uint32, s *series, l *labelsOf) {
 	ts := w.targets
 	if s.flags&(isCounter|isSign) == 0 {
 		return

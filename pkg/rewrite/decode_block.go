@@ -1,0 +1,233 @@
+package rewrite
+
+import (
+	"bytes"
+	"slices"
+)
+
+// labelMemo is a label of 1.0 that was found good: where its field is, tag and length included, where its name is, and its share of the key.
+type labelMemo struct {
+	field  span
+	name   span
+	hi, lo uint64
+}
+
+// labelBlocks is the labels of the last 1.0 series that was not remembered. Most labels of a series are those
+// of the one before, in the same place: only what differs is looked at.
+type labelBlocks struct {
+	labels []labelMemo
+	piece  span // where they stand; len 0: not in one piece
+	sum    keySum
+	valued int  // labels with a value
+	sorted bool // names increase strictly, so none occurs twice
+	series int  // whose they are, its index in Series
+	next   []labelMemo
+
+	// Where it differed from the one before: its labels from to to, behind front bytes and before back.
+	from, to, front, back int
+}
+
+// frontV1 deals with the labels that series i begins with, if they are remembered, or like those of the series before. It
+// returns their length in bytes, 0 where it could not, and in learn the length that is to be remembered, 0 for none.
+func (b *Batch) frontV1(i int, tenant uint64) (n, learn int) {
+	s := &b.Series[i]
+	body := b.Message[s.p0:s.p1]
+	if b.recall.m != nil {
+		if s.Key, n, learn = b.recall.series(tenant, body); n > 0 {
+			return n, 0
+		}
+	}
+	if n = learn; n == 0 {
+		n = blockLen(body)
+	}
+	if n == 0 || !b.resembleBlock(i, span{s.p0, int32(n)}) {
+		return 0, learn
+	}
+	s.Key = b.block.sum.key(tenant)
+	return n, learn
+}
+
+// resembleBlock makes the labels of a piece from those of the last series. It reports false, and has changed nothing,
+// where that is not possible or something is wrong with them.
+func (b *Batch) resembleBlock(i int, piece span) bool {
+	r := &b.block
+	if r.piece.len == 0 {
+		return false
+	}
+	old, cur := r.piece.of(b.Message), piece.of(b.Message)
+	if !r.differsAsBefore(old, cur) {
+		r.difference(old, cur)
+	}
+	if !b.betweenLabels(i, int(piece.off)+r.front, int(piece.off+piece.len)-r.back) {
+		return false
+	}
+	was := r.labels[r.from:r.to]
+	total := len(r.labels) - len(was) + len(r.next)
+	sum, valued, names := r.sum, r.valued, len(was) == len(r.next)
+	for k := range was {
+		sum.sub(was[k].hi, was[k].lo)
+		if was[k].hi|was[k].lo != 0 {
+			valued--
+		}
+		names = names && bytes.Equal(was[k].name.of(b.Message), r.next[k].name.of(b.Message))
+	}
+	for k := range r.next {
+		sum.add(r.next[k].hi, r.next[k].lo)
+		if r.next[k].hi|r.next[k].lo != 0 {
+			valued++
+		}
+	}
+	if total > b.lim.MaxLabels || valued == 0 || !names && !b.inOrder() {
+		return false
+	}
+	same := uint32(0)
+	if r.series == i-1 && r.valued == len(r.labels) && valued == total {
+		same = sameAround(r.from, r.to, len(r.next), total)
+	}
+	b.Series[i].same = same
+	r.sum, r.valued, r.piece, r.series = sum, valued, piece, i
+	if len(was) == len(r.next) {
+		copy(was, r.next)
+	} else {
+		r.labels = slices.Replace(r.labels, r.from, r.to, r.next...)
+		r.to = r.from + len(r.next)
+	}
+	return true
+}
+
+// inOrder reports whether the labels' names stay in order with next in its place. Where they were not, nothing is known.
+func (b *Batch) inOrder() bool {
+	r := &b.block
+	if !r.sorted {
+		return false
+	}
+	var last []byte
+	if r.from > 0 {
+		last = r.labels[r.from-1].name.of(b.Message)
+	}
+	for k := range r.next {
+		name := r.next[k].name.of(b.Message)
+		if bytes.Compare(last, name) >= 0 { // no name is empty
+			return false
+		}
+		last = name
+	}
+	return r.to == len(r.labels) || bytes.Compare(last, r.labels[r.to].name.of(b.Message)) < 0
+}
+
+// sameAround has a bit for each of the first 32 of total labels that is the one before it in the same place, when those
+// from from to to were exchanged for some others.
+func sameAround(from, to, others, total int) uint32 {
+	same := uint32(1)<<min(from, 32) - 1
+	if others == to-from {
+		same |= (uint32(1)<<min(total, 32) - 1) &^ (uint32(1)<<min(to, 32) - 1)
+	}
+	return same
+}
+
+// differsAsBefore reports whether cur differs from old in no other labels than those, one or two, that differed the last time.
+func (r *labelBlocks) differsAsBefore(old, cur []byte) bool {
+	return r.to-r.from <= 2 && r.front+r.back <= len(cur) && bytes.Equal(old[:r.front], cur[:r.front]) &&
+		bytes.Equal(old[len(old)-r.back:], cur[len(cur)-r.back:])
+}
+
+// difference finds the labels in which cur differs from old.
+func (r *labelBlocks) difference(old, cur []byte) {
+	same := commonPrefix(old, cur)
+	r.from, r.front = 0, 0
+	for r.from < len(r.labels) && r.front+int(r.labels[r.from].field.len) <= same {
+		r.front += int(r.labels[r.from].field.len)
+		r.from++
+	}
+	same = commonSuffix(old[r.front:], cur[r.front:])
+	r.to, r.back = len(r.labels), 0
+	for r.to > r.from && r.back+int(r.labels[r.to-1].field.len) <= same {
+		r.to--
+		r.back += int(r.labels[r.to].field.len)
+	}
+}
+
+// betweenLabels takes whole labels, all of Message[p:end], into block.next. It reports false where one of them is not good.
+func (b *Batch) betweenLabels(i, p, end int) bool {
+	r := &b.block
+	r.next = r.next[:0]
+	m := b.Message[:end]
+	for p < end {
+		if m[p] != v1Labels<<3|wireBytes {
+			return false
+		}
+		p0, p1, reason := length(m, p+1)
+		if reason != "" {
+			return false
+		}
+		memo, err := b.newLabelV1(i, p, p0, p1)
+		if err != nil {
+			return false
+		}
+		r.next = append(r.next, memo)
+		p = p1
+	}
+	return true
+}
+
+// labelSet is what is known of a series' labels while they are walked one by one.
+type labelSet struct {
+	sum    keySum
+	at     int  // the label of the last series that is probably next
+	run    bool // the label before was found in the last series, before at
+	trust  bool // the last series' labels were sorted
+	sorted bool // names increase strictly so far, so none occurs twice
+	valued int  // labels with a value
+	end    int  // of the last one
+	over   bool // something else came
+	apart  bool // labels came behind it
+}
+
+// labelV1 takes the Label message m[p0:p1], whose tag is at at, into the set. Many labels are byte for
+// byte a label of the series before, about where it was: those are checked and
+// hashed already.
+func (b *Batch) labelV1(set *labelSet, i, at, p0, p1 int) error {
+	r := &b.block
+	if len(r.next) >= b.lim.MaxLabels {
+		return &TooLargeError{What: "labels", Limit: b.lim.MaxLabels, Got: -1, Series: i}
+	}
+	set.apart, set.end = set.apart || set.over, p1
+	field := b.Message[at:p1]
+	for j := set.at; j < len(r.labels) && j < set.at+2; j++ {
+		old := &r.labels[j]
+		if int(old.field.len) != len(field) || !bytes.Equal(old.field.of(b.Message), field) {
+			continue
+		}
+		// Names that followed each other in a sorted set are in order.
+		if inOrder := set.run && set.trust; !inOrder {
+			b.order(set, old.name)
+		}
+		b.take(set, *old)
+		set.at, set.run = j+1, true
+		return nil
+	}
+	set.run = false
+	memo, err := b.newLabelV1(i, at, p0, p1)
+	if err != nil {
+		return err
+	}
+	b.order(set, memo.name)
+	b.take(set, memo)
+	return nil
+}
+
+// take puts a label behind the set's last one.
+func (b *Batch) take(set *labelSet, memo labelMemo) {
+	set.sum.add(memo.hi, memo.lo)
+	if memo.hi|memo.lo != 0 {
+		set.valued++
+	}
+	b.block.next = append(b.block.next, memo)
+}
+
+// order notes whether name comes after the set's last one.
+func (b *Batch) order(set *labelSet, name span) {
+	if n := len(b.block.next); n > 0 && set.sorted {
+		set.sorted = bytes.Compare(b.block.next[n-1].name.of(b.Message), name.of(b.Message)) < 0
+	}
+}

@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"pawl/pkg/config"
@@ -44,30 +46,57 @@ func metrics(t *testing.T) map[string]bool {
 	return names
 }
 
+// asksOnlyFor fails for every metric of the relay's in a PromQL expression that it does not have, and tells how many it has.
+func asksOnlyFor(t *testing.T, known map[string]bool, who, expr string) (asked int) {
+	t.Helper()
+	e, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
+		if v, ok := n.(*parser.VectorSelector); ok && strings.HasPrefix(v.Name, "pawl_") {
+			if asked++; !known[v.Name] {
+				t.Errorf("%s: the relay has no metric %s", who, v.Name)
+			}
+		}
+		return nil
+	})
+	return asked
+}
+
 func TestDashboardsAskForMetricsThatTheRelayHas(t *testing.T) {
 	known := metrics(t)
 	var d dashboard
 	if err := json.Unmarshal(read(t, "deploy/grafana/dashboards/raw-and-corrected.json"), &d); err != nil {
 		t.Fatal(err)
 	}
-	promQL, asked := parser.NewParser(parser.Options{}), 0
+	asked := 0
 	for _, p := range d.Panels {
 		for _, q := range p.Targets {
-			expr, err := promQL.ParseExpr(q.Expr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
-				if v, ok := n.(*parser.VectorSelector); ok && strings.HasPrefix(v.Name, "pawl_") {
-					if asked++; !known[v.Name] {
-						t.Errorf("%s: the relay has no metric %s", p.Title, v.Name)
-					}
-				}
-				return nil
-			})
+			asked += asksOnlyFor(t, known, p.Title, q.Expr)
 		}
 	}
 	if asked == 0 {
 		t.Error("no panel asks the relay")
+	}
+}
+
+// Rule: an alert that nothing can fire says that all is well. So every one is a rule that Prometheus takes, about a metric that the
+// relay has, and says in words what is wrong.
+func TestAlertsAreAboutMetricsThatTheRelayHas(t *testing.T) {
+	known := metrics(t)
+	groups, errs := rulefmt.Parse(read(t, "deploy/alerts.yml"), false, model.UTF8Validation, parser.NewParser(parser.Options{}), promslog.NewNopLogger())
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	for _, g := range groups.Groups {
+		for _, r := range g.Rules {
+			if asksOnlyFor(t, known, r.Alert, r.Expr) == 0 {
+				t.Errorf("%s asks nothing of the relay", r.Alert)
+			}
+			if r.Annotations["summary"] == "" || r.Labels["severity"] == "" {
+				t.Errorf("%s has no summary or no severity", r.Alert)
+			}
+		}
 	}
 }

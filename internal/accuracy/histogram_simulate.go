@@ -2,6 +2,7 @@ package accuracy
 
 import (
 	"math"
+	"math/rand/v2"
 
 	"pawl/pkg/correct"
 )
@@ -26,19 +27,22 @@ func HistClasses() []HistClass {
 	}
 }
 
-// counts are densities, one per bucket.
+// counts are densities, one per bucket, and behind them the sum of what was observed.
 type counts []float64
 
 // histSim is one histogram in the making.
 type histSim struct {
 	*sim
-	tr HistTrace
+	tr   HistTrace
+	size *rand.Rand // how large single observations are: in the same order for every seed, for the counts are not to change with it
 }
+
+const sizeSeed = 1
 
 // histograms are the traces of a class of classic histograms.
 func histograms(list []setting[counts]) func(uint64, int) []HistTrace {
 	return played("histogram ", list, func(x setting[counts], on *sim) HistTrace {
-		s := &histSim{sim: on, tr: HistTrace{Name: x.name, Hours: on.hours, Bounds: upperBounds}}
+		s := &histSim{sim: on, size: newSim(sizeSeed, on.hours, x.name).rnd, tr: HistTrace{Name: x.name, Hours: on.hours, Bounds: upperBounds}}
 		x.play(s)
 		return s.tr
 	})
@@ -46,11 +50,30 @@ func histograms(list []setting[counts]) func(uint64, int) []HistTrace {
 
 // observe is n observations on average, over the buckets.
 func (s *histSim) observe(mean float64) counts {
-	out := make(counts, len(shares))
+	out := make(counts, len(shares)+1)
+	lower := 0.0
 	for k, share := range shares {
 		out[k] = s.poisson(mean * share)
+		upper := upperBounds[k]
+		if math.IsInf(upper, 1) {
+			upper = 2 * lower
+		}
+		out[len(shares)] += s.sizes(out[k], lower, upper)
+		lower = upperBounds[k]
 	}
 	return out
+}
+
+// sizes is the sum of n observations anywhere between two bounds.
+func (s *histSim) sizes(n, lower, upper float64) (sum float64) {
+	const many = 20 // of which the sum is as good as normal
+	if n > many {
+		return n*(lower+upper)/2 + s.size.NormFloat64()*(upper-lower)*math.Sqrt(n/12)
+	}
+	for range int(n) {
+		sum += lower + s.size.Float64()*(upper-lower)
+	}
+	return sum
 }
 
 func (c counts) add(o counts) {
@@ -95,8 +118,8 @@ func (s *histSim) emit(raw, truth counts) {
 }
 
 func frame(t, start int64, c counts) Frame {
-	c = c.plus(make(counts, len(upperBounds))) // nothing at all may be nil
-	return Frame{T: t, ST: start, B: c.cumulative(), Sum: c.total(upperBounds)}
+	c = c.plus(make(counts, len(upperBounds)+1)) // nothing at all may be nil
+	return Frame{T: t, ST: start, B: c[:len(upperBounds)].cumulative(), Sum: c[len(upperBounds)]}
 }
 
 func (s *histSim) stale() {

@@ -48,14 +48,15 @@ const (
 	testNoise
 	testWrap
 	testPolicy
-	testVotes // of the siblings in a histogram or target; handed in from outside
-	testLike  // of the densities of a histogram; handed in from outside
+	testVotes  // of the siblings in a histogram or target; handed in from outside
+	testLike   // of the densities of a histogram; handed in from outside
+	testBefore // of a whole histogram
 	testReplica
 	testCreated // of its own `_created`; handed in from outside
 	testTarget  // of the rest of the target; handed in from outside
 )
 
-var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "failover", "created", "target"}
+var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "as before", "failover", "created", "target"}
 
 // finding is one test's evidence before it is put into words; x, y and z are its numbers.
 type finding struct {
@@ -66,7 +67,7 @@ type finding struct {
 
 // findings are what the tests found, without allocating.
 type findings struct {
-	list [8]finding
+	list [9]finding
 	n    int
 	sum  float64
 }
@@ -77,6 +78,12 @@ func (f *findings) add(t test, odds, x, y, z float64) {
 		f.n++
 	}
 	f.sum += odds
+}
+
+// join adds what others found.
+func (f *findings) join(o *findings) {
+	f.n += copy(f.list[f.n:], o.list[:o.n])
+	f.sum += o.sum
 }
 
 func (f *findings) words() []Evidence {
@@ -117,6 +124,8 @@ func (w finding) text() string {
 		return "the rule says so"
 	case testLike:
 		return fmt.Sprintf("the densities differ from those before by a chi-square of %.3g, usually by %.0f after a restart", w.x, w.y)
+	case testBefore:
+		return fmt.Sprintf("every part, the _sum of %v too, is to the bit what it was a scrape before the last", w.x)
 	case testReplica:
 		return fmt.Sprintf("another replica was elected, and its first sample is %.4g behind, its usual step is %.4g", w.x, w.y)
 	case testCreated:

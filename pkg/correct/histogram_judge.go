@@ -129,7 +129,7 @@ func (e *histJudge) drop() {
 	e.cs.fold.age = 0
 	e.ageDebts()
 	e.closeOpen()
-	v := e.judgeDrop(0)
+	v := e.judgeDrop(e.asBefore())
 	if v.action == actFold && e.s.raw >= e.s.prev {
 		v.kind = KindHiddenReset
 	}

@@ -187,5 +187,5 @@ func (j *nativeJudge) judgeFall() verdict {
 	case histogram.NotCounterReset:
 		j.tell("hint", -hintOdds, "the sender's hint says that it was not reset")
 	}
-	return j.judgeDrop(j.odds)
+	return j.judgeDrop(findings{sum: j.odds}) // what was told is in words already
 }

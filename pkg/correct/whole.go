@@ -77,8 +77,8 @@ func (w *whole[V]) suspect(x, dt float64) bool {
 }
 
 // judgeDrop is the ladder of the scalar judgeDrop, on what the densities lost
-// in sum. extra are the log odds of what only one kind of histogram has.
-func (w *whole[V]) judgeDrop(extra float64) verdict {
+// in sum. extra is what only one kind of histogram has.
+func (w *whole[V]) judgeDrop(extra findings) verdict {
 	var v verdict
 	s := w.s
 	// Had nothing been lost, the total would be this much.
@@ -89,8 +89,8 @@ func (w *whole[V]) judgeDrop(extra float64) verdict {
 		}
 	}
 	v.found, v.base = weighDrop(&s, &w.history)
-	v.found.sum += extra
-	v.base += extra
+	v.found.join(&extra)
+	v.base += extra.sum
 	list := w.places(nil)
 	w.compose(&v.found, list)
 	w.liken(&v.found, list)

@@ -1,0 +1,43 @@
+package correct_test
+
+import (
+	"testing"
+
+	"pawl/pkg/correct"
+)
+
+// Rule: a histogram of rare events that is after a gap to the bit of its _sum what it was before its last step has lost
+// that step; with the same counts and another _sum it was restarted, as PromQL takes it. So it is in whatever order the parts come.
+func TestWhatIsAsItWasBeforeWasNotRestarted(t *testing.T) {
+	one, two := []float64{1, 0, 0, 0, 0}, []float64{1, 0, 0, 1, 0}
+	for _, c := range []struct {
+		factor float64
+		want   float64 // _count
+	}{{0.37, 2}, {0.38, 3}} {
+		for first := range len(bounds) + 2 {
+			s := newStory(t, correct.Policy{})
+			send := func(density []float64, factor float64) {
+				f := pieces(s.at, 0, density)
+				for i := range f {
+					if f[i].role == correct.RoleSum {
+						f[i].s.V *= factor
+					}
+				}
+				f[0], f[first] = f[first], f[0]
+				s.pl.together(f)
+				s.pl.settle(true)
+			}
+			for range 20 {
+				s.at += 15_000
+				send(one, 0.37)
+			}
+			s.at += 15_000
+			send(two, 0.37)
+			s.at += 120_000
+			send(one, c.factor)
+			if got := s.pl.out[pieceKey{correct.RoleCount, 0, s.at}]; got != c.want {
+				t.Errorf("sum times %v, part %d first: _count went out as %v, want %v", c.factor, first, got, c.want)
+			}
+		}
+	}
+}

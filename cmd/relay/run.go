@@ -107,6 +107,9 @@ func (f *runFlags) run(log *slog.Logger) error {
 	var background sync.WaitGroup
 	background.Go(func() { footprint.Keep(ctx) })
 	defer func() { cancel(); background.Wait() }()
+	// Until it is caught a SIGHUP ends the program, and opening a large state takes seconds.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
 	log.Info("starting", "version", version.Info(), "build", version.BuildContext())
 
 	reg := prometheus.NewRegistry()
@@ -139,7 +142,7 @@ func (f *runFlags) run(log *slog.Logger) error {
 	g.Add(run.SignalHandler(context.Background(), os.Interrupt, syscall.SIGTERM))
 	addServer(&g, "write", writeL, f.write.webConfig, r.WriteServer(), log, r.Quiesce)
 	addServer(&g, "admin", adminL, f.admin.webConfig, r.AdminServer(), log, nil)
-	addReload(&g, loader)
+	addReload(&g, hup, loader)
 	g.Add(func() error { return r.Run(ctx) }, func(error) { cancel() })
 	err = g.Run()
 	if errors.Is(err, run.ErrSignal) {
@@ -185,10 +188,8 @@ func addServer(g *run.Group, name string, l net.Listener, webConfig string, srv 
 	})
 }
 
-// addReload reloads the configuration at SIGHUP.
-func addReload(g *run.Group, l *reloader) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
+// addReload reloads the configuration at each SIGHUP that hup gets.
+func addReload(g *run.Group, hup chan os.Signal, l *reloader) {
 	done := make(chan struct{})
 	g.Add(func() error {
 		for {

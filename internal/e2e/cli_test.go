@@ -140,6 +140,33 @@ func TestReloadRefusesABadConfigurationWhole(t *testing.T) {
 	r.stop(t)
 }
 
+// Rule: a SIGHUP never ends the relay, not even while it opens its storage, when there is nothing to reload into yet: it is reloaded then.
+func TestHangUpWhileStartingReloads(t *testing.T) {
+	t.Parallel()
+	upstream := startRecorder(t)
+	dir := t.TempDir()
+	log := filepath.Join(dir, "relay.log")
+	web := port.ForTest(t)
+	p := startProcess(t, log, relayBinary(t), "--remote-write.url="+upstream.url, "--storage.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+web, "--admin.listen-address="+port.ForTest(t))
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(p.log(), "msg=starting"); {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not start")
+		}
+	}
+	p.signal(syscall.SIGHUP)
+	p.waitReady("http://"+web+"/-/ready", 20*time.Second)
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(p.log(), "the configuration was reloaded"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it was not reloaded")
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.exitCode(20 * time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // The demo needs nothing, ends by itself within a minute and shows the table of its README.
 func TestDemoShowsTheTable(t *testing.T) {
 	t.Parallel()

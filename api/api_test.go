@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/prometheus/model/labels"
@@ -377,6 +378,17 @@ func TestTheStartPageLinksToWhatExists(t *testing.T) {
 	}
 	if links < 10 {
 		t.Errorf("only %d links", links)
+	}
+	// And what there is to be asked is linked to.
+	err := chi.Walk((&server{}).router(), func(method, path string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if method == http.MethodGet && path != "/" && !strings.Contains(path, "{") && !strings.HasPrefix(path, "/debug/pprof/") &&
+			!bytes.Contains(b, []byte(`href="`+path+`"`)) && !bytes.Contains(b, []byte(`href="`+path+`?`)) {
+			t.Errorf("no link to %s", path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

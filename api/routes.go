@@ -132,6 +132,7 @@ const indexHTML = `<!DOCTYPE html>
 <li><a href="/api/v1/series">/api/v1/series</a>: what it remembers of every series
 <li><a href="/api/v1/corrections">/api/v1/corrections</a>: what it corrected, and why
 <li><a href="/api/v1/corrections/summary?by=kind,job">/api/v1/corrections/summary?by=kind,job</a>: the same, counted and summed
+<li><a href="/api/v1/ha">/api/v1/ha</a>: which replica of every pair is forwarded
 <li><a href="/api/v1/rejected">/api/v1/rejected</a>: what the upstream refused for good
 <li><a href="/api/v1/config">/api/v1/config</a>: the configuration in force
 <li><a href="/api/v1/openapi.yaml">/api/v1/openapi.yaml</a>: this API, described

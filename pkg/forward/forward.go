@@ -53,6 +53,8 @@ type Forwarder struct {
 	log      *slog.Logger
 	metrics  *metrics
 	health   health
+	refusals seldom // of the log's lines about refused batches
+	partly   seldom // about batches of which not all was taken
 }
 
 // upstream is one configuration of the upstream; a reload swaps it whole.

@@ -75,7 +75,9 @@ func (f *Forwarder) reject(it Item, tenant string, body []byte, v rewrite.Versio
 	if it.Replay {
 		say, what = f.log.Warn, what+"; they may have been delivered before the last stop, and be refused as a repetition"
 	}
-	say(what, "batch", it.Seq, "status", ans.status, "samples", kept.Samples+kept.Histograms, "answer", ans.err)
+	if more, ok := f.refusals.may(); ok {
+		say(what, "batch", it.Seq, "status", ans.status, "samples", kept.Samples+kept.Histograms, "answer", ans.err, "batches_not_logged", more)
+	}
 	killpoint.At(killpoint.RejectWrite)
 	err := f.rejected.Add(store.Rejected{
 		Time: time.Now().UnixMilli(), Tenant: tenant, Version: uint8(v), Status: ans.status,

@@ -27,7 +27,9 @@ func (f *Forwarder) sendUntilSettled(ctx context.Context, p *part, up *upstream,
 				f.log.Info("upstream takes batches again", "url", up.client.display)
 			}
 			if ans.note != "" {
-				f.log.Warn("upstream took a batch, but not all of it", "batch", p.Seq, "answer", ans.note)
+				if more, ok := f.partly.may(); ok {
+					f.log.Warn("upstream took a batch, but not all of it", "batch", p.Seq, "answer", ans.note, "batches_not_logged", more)
+				}
 			}
 			return ans, settled
 		case refused:

@@ -203,8 +203,8 @@ func (r *Relay) WriteHandler() http.Handler {
 }
 
 // ApplyConfig puts another configuration in force: all of it that can change
-// while running, or, with an error, nothing. The journal's and the storage's
-// bounds take a restart.
+// while running, or, with an error, nothing. What takes a restart is said in
+// the log.
 func (r *Relay) ApplyConfig(c *config.Config) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -220,6 +220,9 @@ func (r *Relay) ApplyConfig(c *config.Config) error {
 	r.connections.Limit(c.Receive.MaxConnections)
 	if c.Journal != r.config.Journal {
 		r.opts.Logger.Warn("journal settings change with the next start only")
+	}
+	if c.RemoteWrite[0].QueueConfig.MaxShards != r.config.RemoteWrite[0].QueueConfig.MaxShards {
+		r.opts.Logger.Warn("remote_write[0].queue_config.max_shards changes with the next start only")
 	}
 	r.config = c
 	return nil

@@ -431,6 +431,52 @@ func TestForgetStartsASeriesAnew(t *testing.T) {
 	equal(t, "replayed", distinct(t, again.of(" requests_total")), 100, 110, 110, 120, 0)
 }
 
+// Rule: a reload that leaves something as it was until the next start says what.
+func TestAReloadSaysWhatTakesARestart(t *testing.T) {
+	var log lockedBuffer
+	up := newRecorder(t)
+	r := startWith(t, t.TempDir(), up.URL, "", func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	reload := func(change func(*config.Config)) {
+		t.Helper()
+		c := *r.current()
+		rw := *c.RemoteWrite[0]
+		c.RemoteWrite = append(c.RemoteWrite[:0:0], &rw)
+		change(&c)
+		if err := r.ApplyConfig(&c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload(func(*config.Config) {})
+	if said := log.String(); strings.Contains(said, "next start only") {
+		t.Errorf("nothing changed, and it says %s", said)
+	}
+	reload(func(c *config.Config) { c.RemoteWrite[0].QueueConfig.MaxShards++ })
+	reload(func(c *config.Config) { c.Journal.MaxBytes *= 2 })
+	for _, what := range []string{"queue_config.max_shards changes", "journal settings change"} {
+		if n := strings.Count(log.String(), what); n != 1 {
+			t.Errorf("said %d times: %s", n, what)
+		}
+	}
+}
+
+// lockedBuffer is a log's output that is read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // Rule: rules decide from the moment they are in force, and a replay finds
 // them at the same place.
 func TestRulesTakeEffectWhereTheyStand(t *testing.T) {

@@ -14,6 +14,15 @@ func (d *debt) mayTurn(s *step, odds float64) bool {
 	return true
 }
 
+// told is the false increase that was told of a drop that turns out to be a full reset: at the drop, and
+// what it grew back by if it seemed to come back. Once it is taken back, all that the log says of the drop adds up.
+func (d *debt) told() float64 {
+	if d.back {
+		return d.value + max(0, d.top-d.value)
+	}
+	return d.value
+}
+
 // weighOn is the evidence of a growth x within dt after a drop that was decided to be no full reset:
 // what had come goes on coming at about the same pace. ok is false where it does not, and nothing is learned.
 func (d *debt) weighOn(p pace, x, dt float64) (odds float64, ok bool) {

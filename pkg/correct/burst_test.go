@@ -81,3 +81,62 @@ func TestAnOverReadEndsOnTheTrend(t *testing.T) {
 		}
 	}
 }
+
+// sums are what the log says of a trace, added up.
+type sums struct{ amount, falsely float64 }
+
+func (s *sums) add(cs []correct.Correction) {
+	for _, c := range cs {
+		s.amount += c.Amount
+		s.falsely += c.FalseIncrease
+	}
+}
+
+// Rule (DESIGN.md, invariant 6): however often a drop is revised - to a return, from that to a restart - what the log says of it adds up: the
+// amounts to the offset, the false increases to what PromQL shows over raw more than over what went out.
+func TestWhatTheLogSaysOfARevisedDropAddsUp(t *testing.T) {
+	const scale = 3 // densities of a native histogram
+	for name, after := range map[string][]float64{
+		"a return":                    {1010, 2030, 2045, 2060},
+		"a return that was a restart": {1010, 2060, 3070, 4080},
+		"a loss that was a restart":   {800, 1550, 2350, 3150},
+		"a loss":                      {800, 815, 830, 845, 860, 875, 890, 905, 920, 935, 950, 965},
+		"two drops, one return":       {1010, 1005, 2030, 2045, 2060},
+		"two drops, and a restart":    {1010, 1005, 2060, 3070, 4080},
+	} {
+		shown, last := 0.0, 2000.0 // what PromQL shows over raw
+		r, n, pl := counting(t, correct.Policy{}, 2000, 15, 130), nativeCounting(t, correct.Policy{}, 2000, 15, 130), newPlayer(correct.Policy{})
+		at := int64(0)
+		summary := func(v float64) {
+			at += 15_000
+			pl.together([]piece{{correct.RoleCount, 0, correct.Sample{T: at, V: v}}, {correct.RoleSum, 0, correct.Sample{T: at, V: v / 7}}})
+			pl.settle(true)
+		}
+		for i := 130; i >= 0; i-- {
+			summary(2000 - 15*float64(i))
+		}
+		var one, native, count sums
+		var out float64
+		for _, v := range after {
+			if shown += v; v >= last {
+				shown -= last
+			}
+			last = v
+			o := r.next(v)
+			out = o.V
+			one.add(o.Corrections)
+			n.next(flat(v, v, v))
+			native.add(n.cs)
+			summary(v)
+		}
+		count.add(pl.log)
+		check := func(what string, got sums, out, raw, shown float64) {
+			if want := (sums{out - raw, shown - (out - 2000*raw/last)}); got != want {
+				t.Errorf("%s, %s: the log adds up to %v, want %v", name, what, got, want)
+			}
+		}
+		check("counter", one, out, last, shown)
+		check("native", native, n.out.Count, scale*last, scale*shown)
+		check("summary", count, pl.out[pieceKey{correct.RoleCount, 0, at}], last, shown)
+	}
+}

@@ -114,7 +114,7 @@ type Correction struct {
 	Amount        float64 // change of the offset; negative when revoked
 	FalseIncrease float64 // what increase() over raw shows too much at this step (negative: too little)
 	Pending       bool    // may still be revised by what follows
-	Settles       int64   // T of the pending correction that this one settles, else 0
+	Settles       int64   // T of the pending correction that this one settles, else 0; what settled it before, if anything, is revised: all amounts add up
 	Evidence      []Evidence
 }
 

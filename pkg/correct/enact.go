@@ -201,7 +201,7 @@ func (e *enactor) settled(d *debt, k Kind, amount float64, why *findings) {
 	case KindJitter:
 		c.FalseIncrease = d.top - d.value // raw grew back what it had dipped by
 	case KindReset:
-		c.FalseIncrease = -d.value // the drop's was no false increase after all
+		c.FalseIncrease = -d.told()
 	}
 	if why != nil {
 		c.Evidence = why.words()

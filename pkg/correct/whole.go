@@ -123,7 +123,7 @@ func (w *whole[V]) settled(d *wholeDebt[V], k Kind, why *findings) {
 	case KindJitter, KindGlitch:
 		c.Amount, c.FalseIncrease = -d.amount, max(0, d.top-d.value)
 	case KindReset:
-		c.Amount, c.FalseIncrease = d.top-d.amount, -d.value
+		c.Amount, c.FalseIncrease = d.top-d.amount, -d.told()
 	}
 	if why != nil {
 		c.Evidence = why.words()

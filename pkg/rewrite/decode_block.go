@@ -31,14 +31,13 @@ type labelBlocks struct {
 // returns their length in bytes, 0 where it could not, and in learn the length that is to be remembered, 0 for none.
 func (b *Batch) frontV1(i int, tenant uint64) (n, learn int) {
 	s := &b.Series[i]
-	body := b.Message[s.p0:s.p1]
 	if b.recall.m != nil {
-		if s.Key, n, learn = b.recall.series(tenant, body); n > 0 {
+		if s.Key, n, learn = b.recall.series(tenant, b.Message, s.p0, s.p1); n > 0 {
 			return n, 0
 		}
 	}
 	if n = learn; n == 0 {
-		n = blockLen(body)
+		n = blockLen(b.Message[s.p0:s.p1])
 	}
 	if n == 0 || !b.resembleBlock(i, span{s.p0, int32(n)}) {
 		return 0, learn

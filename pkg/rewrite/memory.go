@@ -98,10 +98,33 @@ func (m *Memory) Bytes() int {
 
 func (m *Memory) size() int { return m.held*pageBytes + 4*len(m.slots) }
 
-// find looks for a label set by its hash.
-func (m *Memory) find(hash uint64, n int32) (p *page, at uint32) {
+// find looks for label sets by their hashes. The slots are looked at first, so that the misses of the cache overlap.
+func (m *Memory) find(list []sought) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	mask := uint64(len(m.slots) - 1)
+	for i := range list {
+		list[i].slot = m.slots[list[i].hash&mask]
+	}
+	for i := range list {
+		s := &list[i]
+		s.page, s.at = nil, 0
+		if s.slot != 0 {
+			s.page, s.at = m.lookup(s.hash, s.n)
+		}
+	}
+}
+
+// sought is a label set that is looked for.
+type sought struct {
+	from, n int32 // where it stands in the message, and its length in bytes
+	hash    uint64
+	slot    uint32
+	at      uint32 // where it was found in the page
+	page    *page  // nil: it is not known
+}
+
+func (m *Memory) lookup(hash uint64, n int32) (p *page, at uint32) {
 	mask := uint64(len(m.slots) - 1)
 	for i := hash & mask; m.slots[i] != 0; i = (i + 1) & mask {
 		if m.differs(m.slots[i], hash) {
@@ -238,6 +261,7 @@ func (m *Memory) remove(hash uint64, slot uint32) {
 // resize makes the index anew. It goes by the pages, which are read in order; by the slots each would be a miss of the cache.
 func (m *Memory) resize(n int) {
 	m.slots = make([]uint32, n)
+	clear(m.slots) // a page of memory that is read before it is written costs two faults
 	for i, p := range m.pages {
 		if p == nil {
 			continue

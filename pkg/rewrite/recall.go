@@ -10,7 +10,15 @@ type recall struct {
 	at, n uint32 // the label set that came next the last time; n are known
 	hash  uint64 // of the last label set that was not known
 	fresh []labelBlock
+
+	// Series that are new come side by side: after one, the next ones are looked for together.
+	news   int // how many there were in a row
+	ahead  [lookAhead]sought
+	ah, an int // the next of them, and how many there are
 }
+
+// lookAhead is how many label sets are looked for together at most.
+const lookAhead = 8
 
 // freshMost is how many new label sets are gathered before they are learned.
 const freshMost = 256
@@ -20,6 +28,7 @@ func (r *recall) begin(lim *Limits) {
 	m := lim.Memory
 	lim.Memory = nil // a Batch that is done with must not hold on to it
 	r.m, r.page, r.at, r.n, r.fresh = m, nil, 0, 0, r.fresh[:0]
+	r.news, r.ah, r.an = 0, 0, 0
 	if m == nil {
 		return
 	}
@@ -37,7 +46,7 @@ func (r *recall) end() {
 	}
 	r.learn()
 	r.m.maybeSweep(r.now)
-	r.m, r.page = nil, nil
+	r.m, r.page, r.ahead = nil, nil, [lookAhead]sought{}
 }
 
 func (r *recall) learn() {
@@ -47,34 +56,69 @@ func (r *recall) learn() {
 	}
 }
 
-// series tries to recall the label set at the beginning of body, a TimeSeries
+// series tries to recall the label set at the beginning of message[from:end], a TimeSeries
 // message. n is its length in bytes; where it is not known, n is 0 and unknown
 // the length that learned is to be told, 0 if it cannot be remembered.
-func (r *recall) series(tenant uint64, body []byte) (k Key, n, unknown int) {
+func (r *recall) series(tenant uint64, message []byte, from, end int32) (k Key, n, unknown int) {
+	body := message[from:end]
 	if r.at < r.n {
 		e := &r.page.known[r.at]
 		if n := int(e.len); n < len(body) && body[n] != v1Labels<<3|wireBytes && r.m.hash.sum(tenant, body[:n]) == e.hash {
 			r.at++
+			r.news = 0
 			return e.key, n, 0
 		}
 	}
-	unknown = blockLen(body)
-	if unknown < leastBlock || unknown > mostBlock || unknown == len(body) {
-		return Key{}, 0, 0
+	for r.ah < r.an && r.ahead[r.ah].from < from {
+		r.ah++
 	}
-	r.hash = r.m.hash.sum(tenant, body[:unknown])
-	p, at := r.m.find(r.hash, int32(unknown))
-	if p == nil {
-		return Key{}, 0, unknown // the place stays: what was inserted now may be followed by what came next then
-	}
-	if p != r.page {
-		r.page, r.n = p, p.n.Load()
-		if p.seen.Load() != r.now {
-			p.seen.Store(r.now)
+	if r.ah == r.an || r.ahead[r.ah].from != from {
+		if !r.seek(tenant, message, from, end) {
+			return Key{}, 0, 0
 		}
 	}
-	r.at = at + 1
-	return p.known[at].key, unknown, 0
+	s := &r.ahead[r.ah]
+	r.ah++
+	r.hash = s.hash
+	if s.page == nil {
+		r.news++
+		return Key{}, 0, int(s.n) // the place stays: what was inserted now may be followed by what came next then
+	}
+	r.news = 0
+	if s.page != r.page {
+		r.page, r.n = s.page, s.page.n.Load()
+		if s.page.seen.Load() != r.now {
+			s.page.seen.Store(r.now)
+		}
+	}
+	r.at = s.at + 1
+	return s.page.known[s.at].key, int(s.n), 0
+}
+
+// seek looks for the label set of message[from:end], and after new ones for those of the next series with it. It reports
+// false where there is none that can be remembered.
+func (r *recall) seek(tenant uint64, message []byte, from, end int32) bool {
+	r.ah, r.an = 0, 0
+	for {
+		body := message[from:end]
+		n := blockLen(body)
+		if n >= leastBlock && n <= mostBlock && n < len(body) {
+			r.ahead[r.an] = sought{from: from, n: int32(n), hash: r.m.hash.sum(tenant, body[:n])}
+			r.an++
+		} else if r.an == 0 {
+			return false
+		}
+		if r.news < 2 || r.an == lookAhead || int(end) == len(message) || message[end] != v1Timeseries<<3|wireBytes {
+			break
+		}
+		p0, p1, reason := length(message, int(end)+1)
+		if reason != "" {
+			break // it is told when its turn comes
+		}
+		from, end = int32(p0), int32(p1)
+	}
+	r.m.find(r.ahead[:r.an])
+	return true
 }
 
 // learned notes that the label set that was not known is good, and what key it gave.
@@ -89,6 +133,12 @@ func (r *recall) learned(n int, k Key) {
 func blockLen(body []byte) int {
 	p := 0
 	for p < len(body) && body[p] == v1Labels<<3|wireBytes {
+		if p+1 < len(body) && body[p+1] < 0x80 {
+			if p += 2 + int(body[p+1]); p > len(body) {
+				return 0
+			}
+			continue
+		}
 		_, p1, reason := length(body, p+1)
 		if reason != "" {
 			return 0

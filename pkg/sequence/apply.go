@@ -46,8 +46,7 @@ func (w *writer) apply(r *Request) (after uint64) {
 		s.last, s.seen = uint32(r.seq), now
 		if s.gen != w.class.gen || sr.Type != typeUnknown && sr.Type != s.told {
 			if known {
-				l := look(b, i)
-				w.decide(b, i, id, s, &l)
+				w.decideAnew(b, i, id, s)
 			} else {
 				w.decide(b, i, id, s, &l)
 			}
@@ -105,12 +104,25 @@ func (w *writer) applyPart(b *rewrite.Batch, i int, s *series, e *election) {
 
 // meet makes the acquaintance of a series. Its labels are walked once, and l, which was given with the series before, is then its own.
 func (w *writer) meet(b *rewrite.Batch, i int, l *labelsOf) (id uint32) {
+	if l.ahead == 0 {
+		if i > 0 && w.labels.last.before == i { // the one before was new too
+			l.ahead = w.table.index.touch(b.Series[i+1:])
+		}
+	} else {
+		l.ahead--
+	}
 	id = w.table.vacant()
 	w.table.pages.reach(id >> pageBits)
 	w.touch(id)
 	w.labels.meet(id, b, i, l)
 	w.class.notice(b.Tenant, l)
 	return w.table.add(b.Series[i].Key)
+}
+
+// decideAnew is decide for a series that is not new.
+func (w *writer) decideAnew(b *rewrite.Batch, i int, id uint32, s *series) {
+	l := look(b, i)
+	w.decide(b, i, id, s, &l)
 }
 
 // decide settles whether a series is a counter, by all that is known now.

@@ -23,6 +23,8 @@ type labelsOf struct {
 	q0    bool   // and quantile
 	kin   bool   // it differs from the one before in le alone
 
+	ahead int // for how many series to come the index was looked at
+
 	decided decided
 	part    bool        // it was found to be part of a histogram
 	parts   rewrite.Key // of which one

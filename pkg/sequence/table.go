@@ -195,7 +195,9 @@ func (a *arena[T]) at(i uint32) *T { return &a.pieces[i>>pieceBits][i&(pieceLen-
 
 func (a *arena[T]) grow() uint32 {
 	if int(a.n>>pieceBits) == len(a.pieces) {
-		a.pieces = append(a.pieces, new([pieceLen]T))
+		piece := new([pieceLen]T)
+		clear(piece[:]) // a page of memory that is read before it is written costs two faults
+		a.pieces = append(a.pieces, piece)
 	}
 	a.n++
 	return a.n - 1
@@ -210,6 +212,7 @@ type index struct {
 	slots     []uint32 // place + 1, the key's high bits above it; 0 empty
 	placeBits uint
 	used      int
+	any       uint32 // see touch
 }
 
 const leastSlots = 1 << 10
@@ -244,6 +247,20 @@ func (x *index) find(k rewrite.Key, s *arena[series]) (uint32, bool) {
 	return x.place(x.slots[i]), known
 }
 
+// touched is how many series' slots are looked at together.
+const touched = 16
+
+// touch looks at the slots of the first of some series, so that the misses of the cache overlap, and returns how many.
+func (x *index) touch(next []rewrite.Series) int {
+	next = next[:min(len(next), touched)]
+	mask, any := uint64(len(x.slots)-1), uint32(0)
+	for i := range next {
+		any |= x.slots[next[i].Key.Lo&mask]
+	}
+	x.any = any // so that it is not left out
+	return len(next)
+}
+
 // add takes in the series at a place, which has its key already.
 func (x *index) add(k rewrite.Key, id uint32, s *arena[series]) {
 	for (x.used+1)*4 > len(x.slots)*3 || (id+1)>>x.placeBits != 0 {
@@ -258,9 +275,8 @@ func (x *index) add(k rewrite.Key, id uint32, s *arena[series]) {
 func (x *index) grow(adding uint32, s *arena[series]) {
 	if (x.used+1)*4 > len(x.slots)*3 {
 		x.slots = make([]uint32, 2*len(x.slots))
-	} else {
-		clear(x.slots)
 	}
+	clear(x.slots) // new ones too: a page of memory that is read before it is written costs two faults
 	x.placeBits++
 	for id := range s.n {
 		if at := s.at(id); id != adding && at.flags&isFree == 0 {

@@ -51,12 +51,13 @@ const (
 	testVotes  // of the siblings in a histogram or target; handed in from outside
 	testLike   // of the densities of a histogram; handed in from outside
 	testBefore // of a whole histogram
+	testOne    // of its one observation
 	testReplica
 	testCreated // of its own `_created`; handed in from outside
 	testTarget  // of the rest of the target; handed in from outside
 )
 
-var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "as before", "failover", "created", "target"}
+var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "as before", "one observation", "failover", "created", "target"}
 
 // finding is one test's evidence before it is put into words; x, y and z are its numbers.
 type finding struct {
@@ -126,6 +127,8 @@ func (w finding) text() string {
 		return fmt.Sprintf("the densities differ from those before by a chi-square of %.3g, usually by %.0f after a restart", w.x, w.y)
 	case testBefore:
 		return fmt.Sprintf("every part, the _sum of %v too, is to the bit what it was a scrape before the last", w.x)
+	case testOne:
+		return fmt.Sprintf("its one observation was %v, and all there is adds up to %v", w.x, w.y)
 	case testReplica:
 		return fmt.Sprintf("another replica was elected, and its first sample is %.4g behind, its usual step is %.4g", w.x, w.y)
 	case testCreated:

@@ -28,3 +28,20 @@ func (e *histJudge) asBefore() (found findings) {
 	found.add(testBefore, -beforeOdds, sum.cur, 0, 0)
 	return found
 }
+
+// another reports whether the one observation that there was has gone, though no bucket shows it: the _sum is less
+// than that was. Of more than one, how many went is not known. As with a counter's hidden resets, only of a histogram that restarts
+// again and again, and of which nothing ever came back: two replicas that read 1 each look the same.
+func (e *histJudge) another() (v verdict, ok bool) {
+	f, past := e.f, &e.cs.history
+	if f.sum < 0 || e.s.prev != 1 || past.resets < hiddenResets || past.returns > 0 || e.h.negative() || e.s.st != 0 && e.s.st == e.s.prevST {
+		return v, false
+	}
+	s := &f.seats[f.sum]
+	if s.prev-s.cur <= noiseShare*s.prev || e.asBefore().n > 0 {
+		return v, false
+	}
+	v.found.add(testOne, 0, s.prev, s.cur, 0)
+	v.action, v.kind = actFold, KindHiddenReset
+	return v, true
+}

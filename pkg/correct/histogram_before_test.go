@@ -41,3 +41,47 @@ func TestWhatIsAsItWasBeforeWasNotRestarted(t *testing.T) {
 		}
 	}
 }
+
+// Rule: when the only observation of a histogram that restarts again and again is another one, smaller than it was, it
+// restarted, though no bucket fell. Of one that never restarted two replicas may answer: nothing is added, however often it changes.
+func TestAnotherObservationIsAHiddenRestart(t *testing.T) {
+	one := []float64{0, 1, 0, 0, 0}
+	send := func(s *story, density []float64, sum float64) {
+		s.at += 15_000
+		f := pieces(s.at, 0, density)
+		for i := range f {
+			if f[i].role == correct.RoleSum {
+				f[i].s.V = sum
+			}
+		}
+		s.pl.together(f)
+		s.pl.settle(true)
+	}
+	total := func(s *story) float64 { return s.pl.out[pieceKey{correct.RoleCount, 0, s.at}] }
+
+	s := newStory(t, correct.Policy{})
+	for range 3 {
+		for range 20 {
+			send(s, one, 0.6)
+		}
+		send(s, []float64{0, 0, 0, 0, 0}, 0)
+	}
+	for range 20 {
+		send(s, one, 0.6)
+	}
+	send(s, one, 0.55)
+	if got := total(s); got != 5 {
+		t.Errorf("_count went out as %v, want 5", got)
+	}
+	if last := s.pl.log[len(s.pl.log)-1]; last.Kind != correct.KindHiddenReset {
+		t.Errorf("the log says %v, want a hidden reset", last.Kind)
+	}
+
+	s = newStory(t, correct.Policy{})
+	for k := range 100 {
+		send(s, one, []float64{0.6, 0.55}[k/3%2])
+	}
+	if got := total(s); got != 1 {
+		t.Errorf("two replicas: _count went out as %v, want 1", got)
+	}
+}

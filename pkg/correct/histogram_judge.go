@@ -137,6 +137,10 @@ func (e *histJudge) drop() {
 }
 
 func (e *histJudge) rise() {
+	if v, ok := e.another(); ok {
+		e.enact(v)
+		return
+	}
 	if v, ok := judgeRise(&e.s, nil); ok && v.action == actFold && e.s.prev > 0 {
 		e.enact(v)
 		return

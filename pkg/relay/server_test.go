@@ -1,10 +1,14 @@
 package relay
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/golang/snappy"
 )
 
 // Rule (RELIABILITY.md, security): timeouts and bounds of connections are set
@@ -34,6 +38,37 @@ func TestTheWriteListenerHasNothingOfTheAdmins(t *testing.T) {
 			if w.Code != http.StatusNotFound {
 				t.Errorf("%s %s is answered %d by the write listener", method, path, w.Code)
 			}
+		}
+	}
+}
+
+// Rule (the write listener's contract): Prometheus', Mimir's and Thanos' paths take writes, by POST alone, and nothing else is there.
+func TestTheWriteListenersPaths(t *testing.T) {
+	up := newRecorder(t)
+	r := start(t, t.TempDir(), up.URL, "")
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{"POST", "/api/v1/write", 204}, {"POST", "/api/v1/push", 204}, {"POST", "/api/v1/receive", 204},
+		{"GET", "/api/v1/write", 405}, {"PUT", "/api/v1/push", 405},
+		{"GET", "/-/healthy", 200}, {"GET", "/-/ready", 200}, {"GET", "/metrics", 200},
+		{"POST", "/-/reload", 404}, {"GET", "/api/v1/status", 404}, {"GET", "/debug/pprof/", 404}, {"GET", "/", 404},
+	} {
+		req, err := http.NewRequest(c.method, r.write.URL+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.status == 204 {
+			req.Body = io.NopCloser(bytes.NewReader(snappy.Encode(nil, nil)))
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.status {
+			t.Errorf("%s %s is answered %d, want %d", c.method, c.path, resp.StatusCode, c.status)
 		}
 	}
 }

@@ -114,12 +114,18 @@ func (b *Batch) inOrder() bool {
 	return r.to == len(r.labels) || bytes.Compare(last, r.labels[r.to].name.of(b.Message)) < 0
 }
 
-// sameAround has a bit for each of the first 32 of total labels that is the one before it in the same place, when those
+// mostSame is how many labels a series may have for Series.same to tell of them.
+const mostSame = 31
+
+// sameAround has a bit for each of total labels that is the one before it in the same place, when those
 // from from to to were exchanged for some others.
 func sameAround(from, to, others, total int) uint32 {
-	same := uint32(1)<<min(from, 32) - 1
+	if total > mostSame {
+		return 0
+	}
+	same := uint32(1)<<(from&mostSame) - 1
 	if others == to-from {
-		same |= (uint32(1)<<min(total, 32) - 1) &^ (uint32(1)<<min(to, 32) - 1)
+		same |= uint32(1)<<(total&mostSame) - uint32(1)<<(to&mostSame)
 	}
 	return same
 }

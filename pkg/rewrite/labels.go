@@ -31,7 +31,7 @@ func (b *Batch) EachLabel(i int, fn func(name, value []byte)) {
 }
 
 // Same has bit n set if the n-th label of series i is, byte for byte, the n-th label of series i-1. It has
-// no bits beyond the 32nd label, and none at all where Decode did not find out at no cost.
+// no bits at all where Decode did not find out at no cost, and for a series of more than 31 labels.
 func (b *Batch) Same(i int) uint32 {
 	s := &b.Series[i]
 	if s.same == 0 || (s.flags|b.Series[i-1].flags)&stripped != 0 {

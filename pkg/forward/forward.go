@@ -255,7 +255,7 @@ func (f *Forwarder) deliverBatch(ctx context.Context, p *part, b *rewrite.Batch,
 			c, err = f.findGuilty(ctx, p, up, body, kept, ans)
 		case c == settled:
 			f.metrics.delivered(kept)
-			f.metrics.delay.Observe(time.Since(time.UnixMilli(p.Time)).Seconds())
+			f.metrics.arrived(p.Time)
 		}
 		if err != nil || c != changed {
 			if c == settled {

@@ -120,3 +120,23 @@ func TestMetricsTellTheUpstreamsHealth(t *testing.T) {
 	f.health.ok()
 	want("pawl_upstream_healthy", 1)
 }
+
+// Rule: no metric that is a counter falls, whatever the machine's clock does.
+func TestAClockPutBackMakesNoCounterFall(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := newMetrics(reg)
+	m.arrived(time.Now().Add(time.Hour).UnixMilli())
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "pawl_delivery_delay_seconds" {
+			if h := f.Metric[0].Histogram; h.GetSampleSum() < 0 || h.GetSampleCount() != 1 {
+				t.Errorf("a batch that came in an hour from now was delivered after %v s (%d counted)", h.GetSampleSum(), h.GetSampleCount())
+			}
+			return
+		}
+	}
+	t.Error("there is no pawl_delivery_delay_seconds")
+}

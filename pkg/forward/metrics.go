@@ -1,6 +1,8 @@
 package forward
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -60,6 +62,12 @@ func (m *metrics) count(outcome string, c rewrite.Counts, batches float64) {
 
 func (m *metrics) delivered(c rewrite.Counts) { m.count("delivered", c, 1) }
 func (m *metrics) rejected(c rewrite.Counts)  { m.count("rejected", c, 1) }
+
+// arrived notes that the upstream has what came in at a time in ms. A clock
+// that was put back since must not make the sum fall: it is a counter.
+func (m *metrics) arrived(received int64) {
+	m.delay.Observe(max(0, time.Since(time.UnixMilli(received)).Seconds()))
+}
 
 // registerLanes tells how much is kept aside.
 func registerLanes(reg prometheus.Registerer, ls *lanes, parker Parker) {

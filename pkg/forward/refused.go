@@ -62,7 +62,7 @@ func (f *Forwarder) findGuilty(ctx context.Context, p *part, up *upstream, body 
 				continue
 			}
 			f.metrics.delivered(h.kept)
-			f.metrics.delay.Observe(time.Since(time.UnixMilli(p.Time)).Seconds())
+			f.metrics.arrived(p.Time)
 		}
 	}
 	return settled, nil

@@ -218,14 +218,25 @@ func (r *Relay) ApplyConfig(c *config.Config) error {
 	}
 	r.receive.Configure(c.Receive)
 	r.connections.Limit(c.Receive.MaxConnections)
-	if c.Journal != r.config.Journal {
-		r.opts.Logger.Warn("journal settings change with the next start only")
-	}
-	if c.RemoteWrite[0].QueueConfig.MaxShards != r.config.RemoteWrite[0].QueueConfig.MaxShards {
-		r.opts.Logger.Warn("remote_write[0].queue_config.max_shards changes with the next start only")
-	}
-	r.config = c
+	r.config = r.untilRestart(c)
 	return nil
+}
+
+// untilRestart is c with what only a start can change left as it is, so that
+// what is shown as in force is. The log says what that is.
+func (r *Relay) untilRestart(c *config.Config) *config.Config {
+	kept := *c
+	if old := r.config.Journal; c.Journal != old {
+		r.opts.Logger.Warn("journal settings change with the next start only")
+		kept.Journal = old
+	}
+	if old := r.config.RemoteWrite[0].QueueConfig.MaxShards; c.RemoteWrite[0].QueueConfig.MaxShards != old {
+		r.opts.Logger.Warn("remote_write[0].queue_config.max_shards changes with the next start only")
+		upstream := *c.RemoteWrite[0]
+		upstream.QueueConfig.MaxShards = old
+		kept.RemoteWrite = append(kept.RemoteWrite[:0:0], &upstream)
+	}
+	return &kept
 }
 
 // current is the configuration in force.

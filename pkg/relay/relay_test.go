@@ -450,8 +450,12 @@ func TestAReloadSaysWhatTakesARestart(t *testing.T) {
 	if said := log.String(); strings.Contains(said, "next start only") {
 		t.Errorf("nothing changed, and it says %s", said)
 	}
+	before := r.current().String()
 	reload(func(c *config.Config) { c.RemoteWrite[0].QueueConfig.MaxShards++ })
 	reload(func(c *config.Config) { c.Journal.MaxBytes *= 2 })
+	if now := r.current().String(); now != before {
+		t.Errorf("shown as in force:\n%s\nin force:\n%s", now, before)
+	}
 	for _, what := range []string{"queue_config.max_shards changes", "journal settings change"} {
 		if n := strings.Count(log.String(), what); n != 1 {
 			t.Errorf("said %d times: %s", n, what)

@@ -75,6 +75,10 @@ func (e *enactor) ageDebts() {
 			continue
 		}
 		if d.age > limit && !d.open || d.age > debtAgeInterleaved {
+			if why, ok := e.cameBack(&d); ok {
+				e.takeBackLate(&d, kept, cs.debts[i+1:], &why)
+				continue
+			}
 			cs.remember(&cs.losses)
 			e.settled(&d, KindLoss, 0, nil)
 			continue
@@ -82,6 +86,36 @@ func (e *enactor) ageDebts() {
 		kept = append(kept, d)
 	}
 	cs.debts = kept
+}
+
+// cameBack reports whether a shallow drop that nothing took back, of a counter that is known to interleave, came
+// back in small steps: its growth since fits the level before the drop better than the one after. A deep one is a source that was replaced.
+func (e *enactor) cameBack(d *debt) (why findings, ok bool) {
+	cs, p, s := e.cs, e.step.pace, &e.step
+	if !cs.Interleaved() || d.open || d.gap || d.back || e.p.Losses != Auto || !p.known || s.raw < d.top ||
+		d.top-d.value > dipSteps*max(p.rate*p.interval, p.unit) {
+		return why, false
+	}
+	since := elapsed(d.prev, s.t)
+	odds := math.Log((float64(cs.returns)+returnPrior)/(float64(cs.losses)+returnPrior)) +
+		p.plain(s.raw-d.top, since) - p.plain(s.raw-d.value, since)
+	why.add(testReturn, odds, s.raw-d.value, s.raw-d.top, since)
+	return why, odds > 0
+}
+
+// takeBackLate takes what d put back out of the offset, and out of that before the drops that are still open.
+func (e *enactor) takeBackLate(d *debt, older, younger []debt, why *findings) {
+	now := *e.cs.now()
+	for _, list := range [...][]debt{older, younger} {
+		for i := range list {
+			if list[i].t > d.t {
+				list[i].offset -= d.amount
+			}
+		}
+	}
+	e.cs.remember(&e.cs.returns)
+	e.settled(d, KindJitter, -d.amount, why)
+	e.begin(now.offset-d.amount, now.out(e.step.prev))
 }
 
 // askAgain looks at the undecided drop with one more sample, and reports whether it was a full reset.

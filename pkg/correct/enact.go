@@ -192,7 +192,7 @@ func (e *enactor) owe(d debt) {
 
 // settled logs that a debt is decided.
 func (e *enactor) settled(d *debt, k Kind, amount float64, why *findings) {
-	if d.back && k == KindLoss {
+	if d.back && k != KindReset {
 		return // it was settled when it came back
 	}
 	s := &e.step

@@ -115,7 +115,7 @@ func fits(p pace, v, dt float64) bool {
 
 // settled logs that a debt is decided.
 func (w *whole[V]) settled(d *wholeDebt[V], k Kind, why *findings) {
-	if d.back && k == KindLoss {
+	if d.back && k != KindReset {
 		return // it was settled when it came back
 	}
 	c := Correction{Kind: k, Settles: d.t}

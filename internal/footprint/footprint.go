@@ -37,7 +37,7 @@ const (
 	// idleLeast is what is worth it, in bytes.
 	idleLeast = 16 << 20
 	// idleLooks is how many looks in a row it must have been free at.
-	idleLooks = 5
+	idleLooks = 2
 	// idlePause is how many looks pass before the next time at least: giving back stops allocations for some milliseconds.
 	idlePause = 30
 )

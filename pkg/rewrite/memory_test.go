@@ -195,7 +195,7 @@ func TestMoreLabelSetsThanFitDoNotDriveOneAnotherOut(t *testing.T) {
 	if m := lim.Memory; m.used != 4*pageLen {
 		t.Fatalf("%d label sets are held, there is room for %d", m.used, 4*pageLen)
 	}
-	p, _ := lim.Memory.lookup(lim.Memory.pages[0].known[0].hash, lim.Memory.pages[0].known[0].len)
+	p, _ := lim.Memory.lookup(lim.Memory.pages[0].hashes[0], int32(lim.Memory.pages[0].lens[0]))
 	if p != lim.Memory.pages[0] {
 		t.Error("the first ones are gone")
 	}

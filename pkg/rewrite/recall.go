@@ -62,11 +62,11 @@ func (r *recall) learn() {
 func (r *recall) series(tenant uint64, message []byte, from, end int32) (k Key, n, unknown int) {
 	body := message[from:end]
 	if r.at < r.n {
-		e := &r.page.known[r.at]
-		if n := int(e.len); n < len(body) && body[n] != v1Labels<<3|wireBytes && r.m.hash.sum(tenant, body[:n]) == e.hash {
+		p, at := r.page, r.at&pageMask
+		if n := int(p.lens[at]); n < len(body) && body[n] != v1Labels<<3|wireBytes && r.m.hash.sum(tenant, body[:n]) == p.hashes[at] {
 			r.at++
 			r.news = 0
-			return e.key, n, 0
+			return p.keys[at], n, 0
 		}
 	}
 	for r.ah < r.an && r.ahead[r.ah].from < from {
@@ -92,7 +92,7 @@ func (r *recall) series(tenant uint64, message []byte, from, end int32) (k Key, 
 		}
 	}
 	r.at = s.at + 1
-	return s.page.known[s.at].key, int(s.n), 0
+	return s.page.keys[s.at], int(s.n), 0
 }
 
 // seek looks for the label set of message[from:end], and after new ones for those of the next series with it. It reports
@@ -126,7 +126,7 @@ func (r *recall) learned(n int, k Key) {
 	if len(r.fresh) == freshMost {
 		r.learn()
 	}
-	r.fresh = append(r.fresh, labelBlock{hash: r.hash, key: k, len: int32(n)})
+	r.fresh = append(r.fresh, labelBlock{hash: r.hash, key: k, len: uint16(n)})
 }
 
 // blockLen is the length of the Label messages that body begins with, in bytes.

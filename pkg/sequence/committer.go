@@ -28,6 +28,7 @@ type committer struct {
 	stopped chan struct{}
 	metrics *metrics
 	seek    *atomic.Pointer[rewrite.PairLabels]
+	time    journalTime
 }
 
 func newCommitter(j *store.Journal, f *feed, m *metrics) *committer {
@@ -76,10 +77,12 @@ func (c *committer) run(ctx context.Context) error {
 			group = append(group, r)
 		}
 		group = c.gather(group)
+		began := time.Now()
+		least := c.time.least(began)
 		for _, r := range group {
+			r.Time = max(r.Time, least)
 			records = append(records, r.record())
 		}
-		began := time.Now()
 		err := c.journal.Append(records)
 		c.metrics.sync.Observe(time.Since(began).Seconds())
 		c.metrics.group.Observe(float64(len(group)))
@@ -87,6 +90,7 @@ func (c *committer) run(ctx context.Context) error {
 			for i, r := range group {
 				r.seq, r.Time = records[i].Seq, records[i].Time
 			}
+			c.time.note(records[len(records)-1].Time, least, began)
 			killpoint.At(killpoint.SyncAnswer)
 			c.answer(group, nil)
 			c.feed.offer(group)

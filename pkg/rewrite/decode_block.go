@@ -82,6 +82,11 @@ func (b *Batch) resembleBlock(i int, piece span) bool {
 	same := uint32(0)
 	if r.series == i-1 && r.valued == len(r.labels) && valued == total {
 		same = sameAround(r.from, r.to, len(r.next), total)
+		for k := 0; k < min(len(was), len(r.next)) && total <= mostSame; k++ {
+			if bytes.Equal(was[k].field.of(b.Message), r.next[k].field.of(b.Message)) {
+				same |= 1 << (r.from + k)
+			}
+		}
 	}
 	b.Series[i].same = same
 	r.sum, r.valued, r.piece, r.series = sum, valued, piece, i

@@ -73,7 +73,10 @@ func (b *Batch) resemble(w *refWalk, series int) bool {
 		return false
 	}
 	w.alike, w.same = true, len(r.next) == j-i
-	valued := r.valued == len(r.pairs)
+	valued, between := r.valued == len(r.pairs), uint32(0)
+	if j-i > 1 && len(r.next) > 1 {
+		between = r.sameBetween(r.piece.of(b.Message)[r.front:], cur[r.front:])
+	}
 	for k := range r.pairs[i:j] {
 		o := &r.pairs[i+k]
 		r.sum.sub(o.hi, o.lo)
@@ -100,9 +103,24 @@ func (b *Batch) resemble(w *refWalk, series int) bool {
 		r.sorted = r.sorted && b.increase(r.pairs[max(i-1, 0):min(i+len(r.next)+1, len(r.pairs))])
 	}
 	if valued && r.valued == len(r.pairs) {
-		b.Series[series].same = sameAround(i, j, len(r.next), len(r.pairs))
+		b.Series[series].same = sameAround(i, j, len(r.next), len(r.pairs)) | between
 	}
 	return true
+}
+
+// sameBetween has a bit for each pair of next that is the one in its place before. Old and cur are the references from there on.
+func (r *refSet) sameBetween(old, cur []byte) (same uint32) {
+	if max(r.j, r.i+len(r.next)) > mostSame {
+		return 0
+	}
+	for k := 0; k < min(r.j-r.i, len(r.next)); k++ {
+		m, n := r.pairs[r.i+k].size, r.next[k].size
+		if bytes.Equal(old[:m], cur[:n]) {
+			same |= 1 << (r.i + k)
+		}
+		old, cur = old[m:], cur[n:]
+	}
+	return same
 }
 
 // differsAsBefore reports whether cur differs from old in no other pairs than those, one or two, that differed the last time.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -105,7 +106,10 @@ func (f *runFlags) run(log *slog.Logger) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var background sync.WaitGroup
-	background.Go(func() { footprint.Keep(ctx) })
+	var relayed atomic.Pointer[relay.Relay] // once its storage is open
+	background.Go(func() {
+		footprint.Keep(ctx, func() bool { r := relayed.Load(); return r != nil && r.Checkpoints() })
+	})
 	defer func() { cancel(); background.Wait() }()
 	// Until it is caught a SIGHUP ends the program, and opening a large state takes seconds.
 	hup := make(chan os.Signal, 1)
@@ -134,6 +138,7 @@ func (f *runFlags) run(log *slog.Logger) error {
 		return err
 	}
 	loader.relay = r
+	relayed.Store(r)
 
 	// The handler below lets go of SIGTERM after the first one; a second would
 	// then kill the relay in the middle of its drain, which is bounded anyway.

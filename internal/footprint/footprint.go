@@ -17,18 +17,21 @@ const (
 	slackShare = 40
 	// leastSlack may gather in any case, in bytes: less would have a small relay collect for every few requests.
 	leastSlack = 16 << 20
+	// busySlack is the least while a checkpoint is written: it makes that much garbage in half a second, and the collector would run
+	// five to ten times a second. Each time whoever waits for an answer waits longer; see docs/decisions/0019.
+	busySlack = 48 << 20
 	// leastPercent and mostPercent bound what is given to the runtime, in % of what is alive.
 	leastPercent, mostPercent = 4, 100
 	// slackEvery is how often it is looked at.
 	slackEvery = time.Second
 )
 
-// gcPercent is the GOGC for so many bytes alive of which so many have to be walked.
-func gcPercent(alive, walked uint64) int {
+// gcPercent is the GOGC for so many bytes alive of which so many have to be walked, where least may gather in any case.
+func gcPercent(alive, walked, least uint64) int {
 	if alive == 0 {
 		return mostPercent
 	}
-	slack := max(walked*slackShare/100, leastSlack)
+	slack := max(walked*slackShare/100, least)
 	return int(min(max(slack*100/alive, leastPercent), mostPercent))
 }
 
@@ -64,7 +67,8 @@ func (i *idle) look(free uint64) bool {
 const unmapFirst, unmapEvery = 2 * time.Second, 20 * time.Second
 
 // Keep does so until ctx is done: GOGC at gcPercent, unless $GOGC is set, what stays free given back, and the program's own pages let go.
-func Keep(ctx context.Context) {
+// busy tells whether a checkpoint is being written.
+func Keep(ctx context.Context, busy func() bool) {
 	now, fixed := mostPercent, os.Getenv("GOGC") != ""
 	if !fixed {
 		debug.SetGCPercent(now)
@@ -93,7 +97,11 @@ func Keep(ctx context.Context) {
 		if fixed {
 			continue
 		}
-		if want := gcPercent(heap[0].Value.Uint64(), heap[1].Value.Uint64()); want != now {
+		least := uint64(leastSlack)
+		if busy() {
+			least = busySlack
+		}
+		if want := gcPercent(heap[0].Value.Uint64(), heap[1].Value.Uint64(), least); want != now {
 			now = want
 			debug.SetGCPercent(now)
 		}

@@ -18,8 +18,18 @@ func TestSlackIsAShareOfWhatTheCollectorWalks(t *testing.T) {
 		{"pointers everywhere", 200 * mb, 200 * mb, 40},
 		{"very large", 2000 * mb, 100 * mb, 4},
 	} {
-		if got := gcPercent(c.alive, c.walked); got != c.want {
+		if got := gcPercent(c.alive, c.walked, leastSlack); got != c.want {
 			t.Errorf("%s: %d %%, want %d", c.what, got, c.want)
+		}
+	}
+}
+
+// While a checkpoint is written three times as much may gather, which is less than half of what it makes in a second.
+func TestACheckpointIsLeftMoreSlack(t *testing.T) {
+	const mb = 1 << 20
+	for alive, want := range map[uint64]int{300 * mb: 16, 48 * mb: 100, 1200 * mb: 4} {
+		if got := gcPercent(alive, 30*mb, busySlack); got != want {
+			t.Errorf("%d MB alive: %d %%, want %d", alive/mb, got, want)
 		}
 	}
 }

@@ -127,6 +127,9 @@ func (r *Relay) join() error {
 	return nil
 }
 
+// Checkpoints tells whether a checkpoint is being written, or the database works on after it.
+func (r *Relay) Checkpoints() bool { return r.disk.state.AtWork() }
+
 func (r *Relay) userAgent() string { return "Pawl/" + r.opts.Version }
 
 // Run works until ctx is done, then drains for a few seconds, writes a last

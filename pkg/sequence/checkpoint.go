@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -95,9 +94,6 @@ func (w *writer) endCheckpoint() {
 	w.draft = nil
 	w.metrics.checkpoints.Inc()
 	w.metrics.lastCheckpoint.SetToCurrentTime()
-	// What a checkpoint took is needed only now and then. Left to itself the
-	// runtime holds on to it for minutes.
-	go debug.FreeOSMemory()
 }
 
 // write puts the draft on disk as it is copied, waits until the upstream has

@@ -11,5 +11,8 @@ import (
 // the database to be opened or closed has it hurry. It is one for all states of the process; see third_party/ristretto/PAWL.md.
 func (s *State) Leisurely(on bool) { z.Leisurely.Store(on) }
 
+// AtWork tells whether a checkpoint is being written, or the database merges tables after it, leisurely.
+func (s *State) AtWork() bool { return z.Leisurely.Load() && !s.db.quiet() }
+
 // Worked is how long that has taken so far without the rests, while it was leisurely.
 func (s *State) Worked() time.Duration { return z.Worked() }

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"testing"
+
+	"github.com/dgraph-io/ristretto/v2/z"
 )
 
 // Rule: a database that works leisurely, and one that is hurried while it does,
@@ -57,4 +60,26 @@ func TestALeisurelyDatabaseHoldsTheSame(t *testing.T) {
 	if got := contents(t, mustOpenState(t, s.dir)); !maps.Equal(got, want) {
 		t.Errorf("opened again: %d keys, want %d, or another value", len(got), len(want))
 	}
+}
+
+// Rule: the buffers that tables are written from are no garbage of Go's, which
+// would have the collector run for each: they are mapped, and unmapped at once.
+func TestTheDatabasesBuffersAreNoGarbage(t *testing.T) {
+	const size = 16 << 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 4 {
+		b := z.Calloc(size, "test")
+		if len(b) != size || b[0] != 0 || b[size-1] != 0 {
+			t.Fatalf("%d bytes, want %d zeros", len(b), size)
+		}
+		b[0], b[size-1] = 1, 1
+		z.Free(b)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got >= size {
+		t.Errorf("%d bytes were taken from Go's heap for 4 buffers of %d", got, size)
+	}
+	z.Free(make([]byte, size)) // one of Go's is left alone
+	z.Free(nil)
 }

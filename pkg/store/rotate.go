@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"pawl/internal/killpoint"
 )
@@ -69,19 +70,31 @@ func (j *Journal) syncHead() error {
 	return j.head.sync()
 }
 
+// Deleting a segment takes the file system some milliseconds, in which a sync of the journal waits: so there is a rest after each, so
+// many times as long, but no more than longestCut in all, as the disk may be waiting for the space.
+const (
+	cutRestTimes = 5
+	longestCut   = time.Second
+)
+
 // Cut drops whole segments all of whose records are older than before. The last segment always stays.
 func (j *Journal) Cut(before uint64) error {
 	drop, err := j.cut(before)
 	if err != nil {
 		return err
 	}
+	rests := longestCut
 	for _, s := range drop {
 		killpoint.At(killpoint.CutFiles)
+		began := time.Now()
 		if err := j.o.disk.remove(s.path); err != nil {
 			return fmt.Errorf("cut journal: %w", err) // a start removes what is left: the head says that it was cut
 		}
 		killpoint.At(killpoint.CutFile)
 		j.log.Debug("journal segment dropped", "path", s.path, "first", s.first, "next", s.next)
+		rest := min(cutRestTimes*time.Since(began), rests)
+		rests -= rest
+		time.Sleep(rest)
 	}
 	if len(drop) > 0 {
 		if err := j.o.disk.syncDir(j.dir); err != nil {

@@ -16,7 +16,7 @@ import (
 
 // Calloc allocates a slice of size n.
 func Calloc(n int, tag string) []byte {
-	return make([]byte, n)
+	return callocMapped(n) // PAWL: not make: see pawl_calloc_unix.go
 }
 
 // CallocNoRef will not give you memory back without jemalloc.
@@ -25,8 +25,8 @@ func CallocNoRef(n int, tag string) []byte {
 	return nil
 }
 
-// Free does not do anything in this mode.
-func Free(b []byte) {}
+// Free gives back what Calloc mapped. PAWL: it did nothing.
+func Free(b []byte) { freeMapped(b) }
 
 func Leaks() string { return "Leaks: Using Go memory" }
 func StatsPrint() {

@@ -1,0 +1,7 @@
+//go:build !unix && (!jemalloc || !cgo)
+
+package z
+
+func callocMapped(n int) []byte { return make([]byte, n) }
+
+func freeMapped([]byte) {}

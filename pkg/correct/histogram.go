@@ -33,7 +33,7 @@ type Histogram struct {
 	newest int64  // timestamp of the newest bucket or _count
 	high   uint16 // the highest bucket that has come for it, or some bucket below that
 	have   uint16 // how many parts have come for it
-	young  bool   // it may have parts that have not come yet, see Expect
+	young  uint8  // the timestamps that it comes for until its parts are all known, see Expect; 0: they are
 	turn   int64  // at which another replica took over, 0 none; the caller's to keep
 }
 
@@ -169,7 +169,7 @@ func (h *Histogram) Healthy(i int, s Sample) bool {
 // leaves reports whether a part that goes on to timestamp t leaves one behind
 // that has not come for the timestamp before, and may still.
 func (h *Histogram) leaves(p *part, t int64) bool {
-	if h.young && p.c.flags&flagSeen != 0 {
+	if h.young != 0 && p.c.flags&flagSeen != 0 {
 		return true
 	}
 	if t < h.newest {
@@ -197,11 +197,17 @@ func (h *Histogram) leaves(p *part, t int64) bool {
 }
 
 // Expect says that the histogram is new, and that more parts of it may be on their way: what comes after
-// a part's first sample waits for them as for parts that are known, until Known.
-func (h *Histogram) Expect() { h.young = true }
+// a part's first sample waits for them as for parts that are known, until Known. A sender brings up to perRequest timestamps
+// of a part in a request. One connection may be as many ahead of another and have as many under way, and no more are waited for.
+func (h *Histogram) Expect(perRequest int) {
+	h.young = max(h.young, uint8(min(2*perRequest+1, aheadYoung)))
+}
+
+// Expecting reports whether more parts may be on their way.
+func (h *Histogram) Expecting() bool { return h.young != 0 }
 
 // Known ends that.
-func (h *Histogram) Known() { h.young = false }
+func (h *Histogram) Known() { h.young = 0 }
 
 // ordinary: a part that was seen before grew or stood, in order, and its start timestamp did not move.
 func (h *Histogram) ordinary(p *part, s Sample) bool {

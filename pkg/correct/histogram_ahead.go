@@ -29,8 +29,7 @@ const (
 	aheadFirst = 4
 	// aheadRows bounds them: a part that is further ahead of all others takes a queue.
 	aheadRows = 128
-	// aheadYoung are enough to see which parts a histogram has: a sender that comes for the first time with so many
-	// scrapes of one part in a request is waited for no longer.
+	// aheadYoung bounds the timestamps after which all parts of a new histogram are known, so that they fit into rows.
 	aheadYoung = 15
 )
 
@@ -84,7 +83,9 @@ func (h *Histogram) runs(i int, s Sample) bool {
 			return false
 		}
 		a.push(s.T)
-		h.young = h.young && a.rows < aheadYoung
+		if a.rows >= uint32(h.young) {
+			h.young = 0
+		}
 	case a.t[a.at(k)] != s.T || p.role != RoleSum && !h.keepsPlace(i, k, s, wasT, was):
 		return false
 	}

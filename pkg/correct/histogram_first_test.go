@@ -16,7 +16,7 @@ func TestFirstRequestsOfSeveralScrapesBreakNothing(t *testing.T) {
 		frames, bounds := lagFrames(seed + 1)
 		together := playTogether(frames, correct.Policy{})
 		r, pl := rand.New(rand.NewPCG(seed, 5)), newPlayer(correct.Policy{})
-		pl.h.Expect()
+		pl.h.Expect(each)
 		for next := [4]int{}; ; {
 			slowest := min(next[0], next[1], next[2], next[3])
 			if slowest == len(frames) {
@@ -58,25 +58,29 @@ func TestFirstRequestsOfSeveralScrapesBreakNothing(t *testing.T) {
 	}
 }
 
-// Rule: a new histogram is waited for no longer than for fifteen timestamps, whatever befalls it: what comes over one
-// connection faster than journal time goes out.
+// Rule: a new histogram is waited for no longer than for twice what its sender brings in a request and one timestamp more, fifteen at
+// most, whatever befalls it: what comes over one connection faster than journal time goes out.
 func TestANewHistogramIsNotWaitedForForever(t *testing.T) {
-	for _, suspicious := range []bool{false, true} {
-		pl := newPlayer(correct.Policy{})
-		pl.h.Expect()
-		for n := 1.0; n <= 15; n++ {
-			if n == 15 && !pl.h.Waiting() {
-				t.Fatal("waits no more before there are fifteen")
+	for perRequest, most := range map[int]int{1: 3, 2: 5, 7: 15, 8: 15, 1000: 15} {
+		for _, suspicious := range []bool{false, true} {
+			pl := newPlayer(correct.Policy{})
+			pl.h.Expect(perRequest)
+			for n := 1; n <= most; n++ {
+				if n == most && !(pl.h.Waiting() && pl.h.Expecting()) {
+					t.Fatalf("%d a request: waits no more before there are %d", perRequest, most)
+				}
+				v := float64(n)
+				x := pieces(15_000*int64(n), 0, []float64{v, v, v, v, v})
+				if suspicious && n == most-1 {
+					x = pieces(15_000*int64(n), 0, []float64{v, v - 2, v, v, v})
+				}
+				pl.together(x)
 			}
-			x := pieces(int64(15_000*n), 0, []float64{n, n, n, n, n})
-			if suspicious && n == 3 {
-				x = pieces(int64(15_000*n), 0, []float64{n, n - 2, n, n, n})
+			v := float64(most + 1)
+			pl.together(pieces(15_000*int64(most+1), 0, []float64{v, v, v, v, v}))
+			if pl.settle(false); pl.h.Expecting() || pl.h.Waiting() && pl.h.Complete() || len(pl.out) != (most+1)*7 {
+				t.Errorf("%d a request, suspicious %v: %d of %d samples went out", perRequest, suspicious, len(pl.out), (most+1)*7)
 			}
-			pl.together(x)
-		}
-		pl.together(pieces(16*15_000, 0, []float64{16, 16, 16, 16, 16}))
-		if pl.settle(false); pl.h.Waiting() && pl.h.Complete() || len(pl.out) != 16*7 {
-			t.Errorf("suspicious %v: %d of %d samples went out", suspicious, len(pl.out), 16*7)
 		}
 	}
 }

@@ -142,12 +142,13 @@ func TestFirstScrapesThatComeApartGiveTheSameTotals(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		frames := smallFrames(r, r.IntN(2) == 0)
 		closed := len(frames) - 2
-		order := lagSmall(r, frames[:closed], 1+r.IntN(4))
+		lag := 1 + r.IntN(4)
+		order := lagSmall(r, frames[:closed], lag)
 		for _, f := range frames[closed:] {
 			order = append(order, f...)
 		}
 		pl := newPlayer(correct.Policy{})
-		pl.h.Expect()
+		pl.h.Expect(lag)
 		for _, x := range order {
 			pl.send(x)
 		}

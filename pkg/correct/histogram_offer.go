@@ -276,7 +276,7 @@ func (h *Histogram) Waiting() bool { return h.cs != nil && len(h.cs.queue) > 0 |
 // oldest timestamp in the queue, or it has grown too long.
 func (h *Histogram) Complete() bool {
 	if h.running() {
-		return h.ahead.behind == 0 && !h.young || int(h.ahead.cells) > maxAhead*len(h.parts)
+		return h.ahead.behind == 0 && h.young == 0 || int(h.ahead.cells) > maxAhead*len(h.parts)
 	}
 	if !h.Waiting() {
 		return false
@@ -285,7 +285,7 @@ func (h *Histogram) Complete() bool {
 	if len(cs.queue) > maxAhead*len(h.parts) || !cs.judgeable() {
 		return true
 	}
-	if h.young {
+	if h.young != 0 {
 		return false
 	}
 	t := cs.queue[0].s.T

@@ -212,9 +212,9 @@ func (h *Histogram) enqueue(i int, s Sample, tag uint64, out Outcome) (_ Outcome
 	return out, false
 }
 
-// grown ends the wait for parts that nobody knows of, once there are as many timestamps as rows may have by then.
+// grown ends the wait for parts that nobody knows of, once there are as many timestamps as are enough to see them all.
 func (h *Histogram) grown() {
-	if !h.young {
+	if h.young == 0 {
 		return
 	}
 	q, n := h.cs.queue, 0
@@ -222,7 +222,9 @@ func (h *Histogram) grown() {
 		t := q[k].s.T
 		k += sort.Search(len(q)-k, func(j int) bool { return q[k+j].s.T > t })
 	}
-	h.young = n < aheadYoung
+	if n >= int(h.young) {
+		h.young = 0
+	}
 }
 
 // letGo lets a sample out whose timestamp's turn has not come.

@@ -10,7 +10,7 @@ import (
 
 // The state record of a histogram, little endian:
 //
-//	version 8, flags (there is a histCase, there are rows, it is young); count of parts (uint16) and them:
+//	version 9, flags (there is a histCase, there are rows); how many timestamps until its parts are known (byte, 0: they are); count of parts (uint16) and them:
 //	  role, flags, le, older (float64), olderMS (uint32), Raw, before (float64), and the
 //	  record of the Counter without these two, with its length (uint16) in front
 //	histCase: counts of what it did before (resets, losses, returns float32, seen uint32, startST, and the last full reset's t int64),
@@ -22,7 +22,7 @@ import (
 //	  that has come for it, the first part's the lowest of the first byte, and their values
 //
 // Links along le and what follows from the queue are built again.
-const histVersion = 8
+const histVersion = 9
 
 const (
 	// maxQueue bounds what a record may say is queued.
@@ -36,7 +36,8 @@ func (w *writer) uint16(x int) { *w = binary.LittleEndian.AppendUint16(*w, uint1
 // Append adds the state record of h to b, what is held included.
 func (h *Histogram) Append(b []byte) []byte {
 	w := writer(append(b, histVersion))
-	w.flags(h.cs != nil, h.running(), h.young)
+	w.flags(h.cs != nil, h.running())
+	w = append(w, h.young)
 	w.uint16(len(h.parts))
 	for i := range h.parts {
 		p := &h.parts[i]
@@ -135,14 +136,17 @@ func DecodeHistogram(b []byte) (*Histogram, error) {
 	r := reader{b: b[1:]}
 	flags := r.byte()
 	hasCase, hasRows := flags&1 != 0, flags&2 != 0
-	if flags > 7 || flags&3 == 3 {
+	if flags > 2 {
 		return nil, fmt.Errorf("state record of a histogram has flags %#x", flags)
+	}
+	h := &Histogram{young: r.byte()}
+	if h.young > aheadYoung {
+		return nil, fmt.Errorf("state record of a histogram waits for %d timestamps, at most %d are", h.young, aheadYoung)
 	}
 	n := int(r.uint16())
 	if n > maxParts || n*histPartBytes > len(r.b) {
 		return nil, errShort
 	}
-	h := &Histogram{young: flags&4 != 0}
 	h.parts = make([]part, 0, n)
 	for range n {
 		if err := r.part(h); err != nil {

@@ -23,7 +23,7 @@ func (h *Histogram) open(t int64) bool {
 			return false
 		}
 	}
-	if !some && !h.young {
+	if !some && h.young == 0 {
 		return false
 	}
 	a := h.ahead

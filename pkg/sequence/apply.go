@@ -150,7 +150,7 @@ func (w *writer) decide(b *rewrite.Batch, i int, id uint32, s *series, l *labels
 			l.parts = partsKey(b.Tenant, s.key, l, d.base)
 		}
 		l.part = true
-		w.join(id, s, d, l.parts)
+		w.join(id, s, d, l.parts, int(b.Series[i].S1-b.Series[i].S0))
 	}
 }
 

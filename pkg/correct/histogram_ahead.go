@@ -238,7 +238,7 @@ func (h *Histogram) aheadBase() {
 type Spare struct{ free []*ahead }
 
 const (
-	spareMost = 4096 // of which so many are kept
+	spareMost = 2048 // of which so many are kept
 	spareRows = 16   // if they are no larger
 )
 

@@ -197,10 +197,14 @@ func (h *Histogram) leaves(p *part, t int64) bool {
 }
 
 // Expect says that the histogram is new, and that more parts of it may be on their way: what comes after
-// a part's first sample waits for them as for parts that are known, until Known. A sender brings up to perRequest timestamps
-// of a part in a request. One connection may be as many ahead of another and have as many under way, and no more are waited for.
-func (h *Histogram) Expect(perRequest int) {
-	h.young = max(h.young, uint8(min(2*perRequest+1, aheadYoung)))
+// a part's first sample waits for them as for parts that are known, until Known or for three timestamps, as
+// one connection may be a request ahead of another and have one more under way; for fifteen if its sender brings several in a request.
+func (h *Histogram) Expect(several bool) {
+	n := uint8(youngFew)
+	if several {
+		n = youngMost
+	}
+	h.young = max(h.young, n)
 }
 
 // Expecting reports whether more parts may be on their way.

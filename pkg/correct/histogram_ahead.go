@@ -29,8 +29,8 @@ const (
 	aheadFirst = 4
 	// aheadRows bounds them: a part that is further ahead of all others takes a queue.
 	aheadRows = 128
-	// aheadYoung bounds the timestamps after which all parts of a new histogram are known, so that they fit into rows.
-	aheadYoung = 15
+	// youngFew and youngMost timestamps are enough to see which parts a histogram has; they fit into rows. See Expect.
+	youngFew, youngMost = 3, 15
 )
 
 // running reports whether samples have gone out whose siblings are still behind, and nothing else is to be remembered.

@@ -25,8 +25,8 @@ func TestRowsAreAQueueOfWhichNothingIsSuspicious(t *testing.T) {
 		order = append(order, lagSmall(r, frames[known:], 1+r.IntN(6))...)
 		rows, queue := newPlayer(p), newPlayer(p)
 		if r.IntN(2) == 0 {
-			rows.h.Expect(8)
-			queue.h.Expect(8)
+			rows.h.Expect(true)
+			queue.h.Expect(true)
 		}
 		for _, x := range order {
 			over := r.IntN(30) == 0

@@ -140,8 +140,8 @@ func DecodeHistogram(b []byte) (*Histogram, error) {
 		return nil, fmt.Errorf("state record of a histogram has flags %#x", flags)
 	}
 	h := &Histogram{young: r.byte()}
-	if h.young > aheadYoung {
-		return nil, fmt.Errorf("state record of a histogram waits for %d timestamps, at most %d are", h.young, aheadYoung)
+	if h.young > youngMost {
+		return nil, fmt.Errorf("state record of a histogram waits for %d timestamps, at most %d are", h.young, youngMost)
 	}
 	n := int(r.uint16())
 	if n > maxParts || n*histPartBytes > len(r.b) {

@@ -39,7 +39,8 @@ func (w *writer) apply(r *Request) (after uint64) {
 		if known && int64(now-s.seen)*1000 > w.forgetMS && s.seen != 0 {
 			w.outlived(id, s)
 		}
-		if s.last != uint32(r.seq) { // else the same series twice in one request
+		again := s.last == uint32(r.seq) // the same series twice in one request
+		if !again {
 			after = max(after, earlier(s.last, r.seq))
 		}
 		turn := e != nil && known && int64(s.seen) < e.since/1000 // the replica is another one since
@@ -61,7 +62,7 @@ func (w *writer) apply(r *Request) (after uint64) {
 			continue
 		}
 		if s.flags&isPart != 0 {
-			w.applyPart(b, i, s, e)
+			w.applyPart(b, i, s, e, again)
 			continue
 		}
 		c := w.table.counterOf(s)
@@ -84,7 +85,7 @@ func (w *writer) apply(r *Request) (after uint64) {
 }
 
 // applyPart does the same for a series that is part of a histogram.
-func (w *writer) applyPart(b *rewrite.Batch, i int, s *series, e *election) {
+func (w *writer) applyPart(b *rewrite.Batch, i int, s *series, e *election, again bool) {
 	gid := s.counter - 1
 	g := w.groups.all[gid]
 	w.touchGroup(gid)
@@ -95,6 +96,9 @@ func (w *writer) applyPart(b *rewrite.Batch, i int, s *series, e *election) {
 			continue
 		}
 		if !g.histogram.Healthy(int(s.part), sample) {
+			if (again || j > b.Series[i].S0) && g.histogram.Expecting() {
+				g.histogram.Expect(true)
+			}
 			w.offer(b, i, int(j), s, g, sample)
 		} else if g.deadline != 0 && g.histogram.Complete() {
 			w.judge(gid, g)
@@ -150,7 +154,7 @@ func (w *writer) decide(b *rewrite.Batch, i int, id uint32, s *series, l *labels
 			l.parts = partsKey(b.Tenant, s.key, l, d.base)
 		}
 		l.part = true
-		w.join(id, s, d, l.parts, int(b.Series[i].S1-b.Series[i].S0))
+		w.join(id, s, d, l.parts)
 	}
 }
 

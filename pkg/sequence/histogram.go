@@ -76,8 +76,8 @@ func partsKey(tenant string, k rewrite.Key, l *labelsOf, base string) rewrite.Ke
 }
 
 // join makes a series a part of its histogram. A counter that was corrected
-// on its own already stays alone: its offset is not the histogram's. In this request it has so many samples.
-func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key, samples int) {
+// on its own already stays alone: its offset is not the histogram's.
+func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 	if s.flags&isPart != 0 || s.flags&isTroubled != 0 {
 		return
 	}
@@ -97,12 +97,10 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key, samples
 	w.touchGroup(gid)
 	if !known {
 		gs.all[gid] = &group{key: key, policy: d.policy, young: w.clock + min(w.joinMS, firstWaitMS)}
+		gs.all[gid].histogram.Expect(false)
 		gs.byKey[key] = gid
 	}
 	g := gs.all[gid]
-	if !known || g.histogram.Expecting() {
-		g.histogram.Expect(samples)
-	}
 	part := g.histogram.Part(d.role, d.le)
 	if part < 0 {
 		return // more parts than a histogram can have: corrected alone

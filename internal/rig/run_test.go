@@ -182,7 +182,7 @@ func (r *run) balance() {
 	r.relay.stop(r.t)
 }
 
-// balanced is F: accepted = delivered + rejected + left out + pending.
+// balanced is F: accepted = delivered + rejected + left out + pending; the rig relabels nothing, marks nothing and has no pairs.
 func (r *run) balanced(when string) map[string]float64 {
 	r.t.Helper()
 	m, err := r.relay.metrics()

@@ -29,13 +29,14 @@ import (
 
 // Item is one batch on its way to the upstream.
 type Item struct {
-	Seq    uint64           // its place in the journal
-	After  uint64           // the last earlier batch that it shares a series with, 0 for none
-	Time   int64            // when it was received, ms
-	Replay bool             // read back after a start: the upstream may have it already
-	Late   []*rewrite.Batch // samples held out of earlier batches: they go out before Batch
-	Batch  *rewrite.Batch   // corrected; the forwarder encodes it; nil if there are only late ones
-	Done   func()           // called once when the batch is no longer needed; may be nil
+	Seq     uint64           // its place in the journal
+	After   uint64           // the last earlier batch that it shares a series with, 0 for none
+	Time    int64            // when it was received, ms
+	Replay  bool             // read back after a start: the upstream may have it already
+	Late    []*rewrite.Batch // samples held out of earlier batches: they go out before Batch
+	Batch   *rewrite.Batch   // corrected; the forwarder encodes it; nil if there are only late ones
+	Account                  // settled with it
+	Done    func()           // called once when the batch is no longer needed; may be nil
 }
 
 // Rejecter keeps what the upstream refused for good.
@@ -236,7 +237,7 @@ func (f *Forwarder) deliverBatch(ctx context.Context, p *part, b *rewrite.Batch,
 			scratch = body[:0]
 		}
 		if kept == (rewrite.Counts{}) {
-			f.metrics.droppedExemplars.Add(float64(b.DroppedExemplars()))
+			f.metrics.away(b, up, kept)
 			return settled, scratch, nil
 		}
 		if !p.recalled { // else its turn had come when it was recalled
@@ -259,7 +260,7 @@ func (f *Forwarder) deliverBatch(ctx context.Context, p *part, b *rewrite.Batch,
 		}
 		if err != nil || c != changed {
 			if c == settled {
-				f.metrics.droppedExemplars.Add(float64(b.DroppedExemplars()))
+				f.metrics.away(b, up, kept)
 			}
 			return c, scratch, err
 		}

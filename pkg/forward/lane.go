@@ -61,6 +61,7 @@ type lane struct {
 type parkedBatch struct {
 	seq, after uint64
 	at         store.ParkedRef
+	account    Account
 }
 
 func newLanes() *lanes {

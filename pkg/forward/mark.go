@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 )
 
 // Mark is the low-water mark of delivery: every batch up to Low is with the
@@ -11,6 +12,8 @@ import (
 // bit is kept for each batch above Low: while a tenant's batches are held, the
 // others' may be ahead by as many as the journal has room for.
 type Mark struct {
+	samples, repeated, deduplicated, zeros atomic.Int64 // of all accounts
+
 	mu      sync.Mutex
 	low     uint64
 	done    []uint64      // a bit for every batch above low, see bit
@@ -20,6 +23,28 @@ type Mark struct {
 // NewMark starts at low: everything up to it was delivered before.
 func NewMark(low uint64) *Mark {
 	return &Mark{low: low, changed: make(chan struct{})}
+}
+
+// Account is what a batch came with and what of that does not go out, in samples and native histograms:
+// accepted + zeros = delivered + rejected + left out (repeated, deduplicated, dropped by relabelling) + pending.
+type Account struct {
+	Samples      uint32 // in the record of the journal
+	Repeated     uint32 // left out: the same place in the series is taken
+	Deduplicated uint32 // left out: the elected replica of a pair tells the same
+	Zeros        uint32 // put in before resets
+}
+
+// Settle adds the account of a batch, once, when nothing of the batch waits any more.
+func (m *Mark) Settle(a Account) {
+	m.samples.Add(int64(a.Samples))
+	m.repeated.Add(int64(a.Repeated))
+	m.deduplicated.Add(int64(a.Deduplicated))
+	m.zeros.Add(int64(a.Zeros))
+}
+
+// Settled are all accounts so far, added up.
+func (m *Mark) Settled() (samples, repeated, deduplicated, zeros int64) {
+	return m.samples.Load(), m.repeated.Load(), m.deduplicated.Load(), m.zeros.Load()
 }
 
 // bit is where batch seq is in done, whose first word holds batch low+1.

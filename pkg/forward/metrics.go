@@ -15,6 +15,7 @@ type metrics struct {
 	batches          *prometheus.CounterVec
 	retries          prometheus.Counter
 	droppedExemplars prometheus.Counter
+	relabelled       prometheus.Counter
 	parked           prometheus.Counter
 	encode           prometheus.Histogram
 	send             *prometheus.HistogramVec
@@ -33,6 +34,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Attempts to send a batch that failed and are made again."}),
 		droppedExemplars: f.NewCounter(prometheus.CounterOpts{Name: "pawl_forward_exemplars_dropped_total",
 			Help: "Exemplars left out because remote write 2.0 receivers refuse an exemplar without a sample in the same request."}),
+		relabelled: f.NewCounter(prometheus.CounterOpts{Name: "pawl_forward_relabelled_away_samples_total",
+			Help: "Samples and native histograms left out because write_relabel_configs drop their series."}),
 		parked: f.NewCounter(prometheus.CounterOpts{Name: "pawl_forward_parked_total",
 			Help: "Batches kept aside on disk because the upstream did not take those of their tenant."}),
 		encode: f.NewHistogram(prometheus.HistogramOpts{Name: "pawl_encode_duration_seconds",
@@ -62,6 +65,14 @@ func (m *metrics) count(outcome string, c rewrite.Counts, batches float64) {
 
 func (m *metrics) delivered(c rewrite.Counts) { m.count("delivered", c, 1) }
 func (m *metrics) rejected(c rewrite.Counts)  { m.count("rejected", c, 1) }
+
+// away counts what of a settled batch did not go out by the upstream's configuration.
+func (m *metrics) away(b *rewrite.Batch, up *upstream, kept rewrite.Counts) {
+	m.droppedExemplars.Add(float64(b.DroppedExemplars()))
+	if len(up.relabel) > 0 {
+		m.relabelled.Add(float64(b.Remaining() - kept.Samples - kept.Histograms))
+	}
+}
 
 // arrived notes that the upstream has what came in at a time in ms. A clock
 // that was put back since must not make the sum fall: it is a counter.

@@ -22,7 +22,7 @@ type Parker interface {
 }
 
 // maxParked bounds the parked batches of all tenants: where each one is takes
-// 32 bytes of memory. Beyond it they stay in memory and take up the window, as
+// 48 bytes of memory. Beyond it they stay in memory and take up the window, as
 // they do when the disk takes no more.
 const maxParked = 1 << 20
 
@@ -64,9 +64,9 @@ func (f *Forwarder) parts(it Item) []*part {
 	}
 	if it.Batch != nil {
 		p := of(it.Batch.Tenant)
-		p.Batch, p.Done = it.Batch, it.Done
-	} else if it.Done != nil {
-		all[0].Done = it.Done
+		p.Batch, p.Done, p.Account = it.Batch, it.Done, it.Account
+	} else {
+		all[0].Done, all[0].Account = it.Done, it.Account
 	}
 	if len(all) > 1 {
 		f.lanes.split(it.Seq, len(all))
@@ -79,6 +79,7 @@ func (f *Forwarder) settle(p *part) {
 	if p.recalled {
 		f.parker.Drop(p.at.at)
 	}
+	f.mark.Settle(p.Account)
 	if f.lanes.leave(p.lane, p.Seq, p.recalled) {
 		f.mark.Done(p.Seq)
 	}
@@ -117,7 +118,7 @@ func (f *Forwarder) park(p *part) (parked bool) {
 		}
 		return false
 	}
-	if !f.lanes.park(p.lane, parkedBatch{p.Seq, p.After, at}, false, p.retryIn) {
+	if !f.lanes.park(p.lane, parkedBatch{p.Seq, p.After, at, p.Account}, false, p.retryIn) {
 		f.parker.Drop(at)
 		return false
 	}
@@ -161,7 +162,7 @@ func (f *Forwarder) recall(l *lane, b parkedBatch) (*part, error) {
 		return nil, fmt.Errorf("batch %d was kept aside; start again to read it from the journal: %w", b.seq, err)
 	}
 	p := &part{lane: l, recalled: true, at: b}
-	p.Seq, p.After, p.Time, p.Replay = b.seq, b.after, h.Time, h.Replay
+	p.Seq, p.After, p.Account, p.Time, p.Replay = b.seq, b.after, b.account, h.Time, h.Replay
 	for _, held := range h.Parts {
 		batch := &rewrite.Batch{}
 		if err := batch.Decode(rewrite.Version(held.Version), l.tenant, held.Body, trusted); err != nil {

@@ -17,9 +17,9 @@ func registerBacklog(reg prometheus.Registerer, r *Relay) {
 	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	reg.MustRegister(&backlog{
 		r:       r,
-		samples: desc("pawl_backlog_samples", "Samples and native histograms in the journal that the upstream has not acknowledged."),
-		bytes:   desc("pawl_backlog_bytes", "Bytes in the journal that the upstream has not acknowledged."),
-		seconds: desc("pawl_backlog_seconds", "Age of the oldest request that the upstream has not acknowledged."),
+		samples: desc("pawl_backlog_samples", "Samples and native histograms in the journal that are not settled with the upstream."),
+		bytes:   desc("pawl_backlog_bytes", "Bytes in the journal from the oldest request on that is not settled with the upstream."),
+		seconds: desc("pawl_backlog_seconds", "Age of the oldest request that is not settled with the upstream."),
 		journal: desc("pawl_journal_bytes", "Size of the journal on disk."),
 		room:    desc("pawl_journal_max_bytes", "Size at which the journal is full (journal.max_bytes)."),
 	})
@@ -44,7 +44,10 @@ func (b *backlog) Collect(ch chan<- prometheus.Metric) {
 // backlog is what the upstream has not acknowledged: samples, bytes, and the
 // age of the oldest in seconds.
 func (r *Relay) backlog() (samples, bytes int64, seconds float64) {
-	samples, bytes, oldest := r.disk.journal.Backlog(r.mark.Low() + 1)
+	// Batches that were settled before an earlier one are counted off by themselves, but keep their place in the journal.
+	settled, _, _, _ := r.mark.Settled() // first: what is appended meanwhile must not be missing
+	samples = r.waited + r.disk.journal.Appended() - settled
+	_, bytes, oldest := r.disk.journal.Backlog(r.mark.Low() + 1)
 	if oldest > 0 {
 		seconds = max(0, time.Since(time.UnixMilli(oldest)).Seconds())
 	}

@@ -62,6 +62,7 @@ type Relay struct {
 	started  time.Time
 	disk     *disk
 	mark     *forward.Mark
+	waited   int64 // samples that the journal held when it was opened and that no good checkpoint covers
 	forward  *forward.Forwarder
 	sequence *sequence.Sequencer
 	receive  *receive.Handler
@@ -95,6 +96,7 @@ func (r *Relay) join() error {
 	o, good := r.opts, r.disk.good()
 	rc := o.Config.RemoteWrite[0]
 	r.mark = forward.NewMark(good.Seq)
+	r.waited, _, _ = r.disk.journal.Backlog(good.Seq + 1)
 	r.items = make(chan forward.Item, rc.QueueConfig.MaxShards)
 	var err error
 	r.forward, err = forward.New(forward.Options{

@@ -106,6 +106,18 @@ func (b *Batch) isEdited(s *Series) bool {
 	return b.histogramsEdited(s)
 }
 
+// Remaining is how many samples and native histograms of the batch are still to be forwarded.
+func (b *Batch) Remaining() (n int) {
+	if !b.Changed() {
+		return len(b.Samples) + len(b.Histograms)
+	}
+	for i := range b.Series {
+		samples, histograms := b.remaining(&b.Series[i])
+		n += samples + histograms
+	}
+	return n
+}
+
 // remaining is the number of samples and histograms of s that are still to be forwarded.
 func (b *Batch) remaining(s *Series) (samples, histograms int) {
 	if s.flags&dropped != 0 {

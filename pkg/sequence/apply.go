@@ -200,7 +200,7 @@ func (w *writer) outcome(b *rewrite.Batch, i, j int, sample correct.Sample, out 
 	case w.observe: // decided and recorded, forwarded as it came
 	case out.Drop:
 		b.Drop(j)
-		w.metrics.dropped.Inc()
+		w.account.Repeated++
 	default:
 		// What was recalled may have been set before.
 		b.SetValue(j, out.V)
@@ -210,7 +210,7 @@ func (w *writer) outcome(b *rewrite.Batch, i, j int, sample correct.Sample, out 
 		}
 		if out.Marked {
 			b.InsertZero(j, out.MarkT)
-			w.metrics.zeros.Inc()
+			w.account.Zeros++
 		}
 	}
 	if len(out.Corrections) > 0 {

@@ -131,7 +131,7 @@ func (w *writer) leaveOut(b *rewrite.Batch, i int, e *election) {
 		e.left = max(e.left, min(x.T, w.clock)) // a clock that is ahead must not keep anything out for long
 	}
 	b.DropSeries(i)
-	w.metrics.deduplicated.Add(float64(s.S1 - s.S0 + s.H1 - s.H0))
+	w.account.Deduplicated += uint32(s.S1 - s.S0 + s.H1 - s.H0)
 }
 
 // takeOver is the way of a counter's first samples since another replica was elected: those of the time that
@@ -157,7 +157,7 @@ func (w *writer) takeOver(b *rewrite.Batch, i int, id uint32, s *series, c *corr
 // skip leaves out one sample of a time that the replica before has told.
 func (w *writer) skip(b *rewrite.Batch, j int) {
 	b.Drop(j)
-	w.metrics.deduplicated.Inc()
+	w.account.Deduplicated++
 }
 
 // turn is what a histogram knows of the failovers of its senders.

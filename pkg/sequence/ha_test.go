@@ -132,7 +132,7 @@ func TestOneReplicaOfAPairIsElected(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(want) || len(p.out) != 1 {
 			t.Errorf("went out %v\nwant %v", p.out, want)
 		}
-		if n := testutil.ToFloat64(p.w.metrics.deduplicated); n != 3 {
+		if n := p.w.account.Deduplicated; n != 3 {
 			t.Errorf("%v samples deduplicated, want 3", n)
 		}
 		if n := testutil.ToFloat64(p.w.metrics.electionChanges); n != 2 {
@@ -178,7 +178,7 @@ func TestARequestMayMixReplicasAndOthers(t *testing.T) {
 		if len(p.out) != len(want) {
 			t.Errorf("%d series went out, want %d", len(p.out), len(want))
 		}
-		if n := testutil.ToFloat64(p.w.metrics.deduplicated); n != 6 {
+		if n := p.w.account.Deduplicated; n != 6 {
 			t.Errorf("%v samples deduplicated, want 6", n)
 		}
 	})
@@ -281,7 +281,7 @@ func TestWhatThePreviousReplicaToldIsNotToldAgain(t *testing.T) {
 		if n := len(hs); n != 22 || hs[n-2].Count != 290 || hs[n-1].Count != 296 {
 			t.Errorf("native: %v", hs)
 		}
-		if n := testutil.ToFloat64(p.w.metrics.deduplicated); n != 10 {
+		if n := p.w.account.Deduplicated; n != 10 {
 			t.Errorf("%v samples deduplicated, want 10", n)
 		}
 	})

@@ -235,14 +235,14 @@ func (w *writer) release(g *group) {
 			continue // it went out with its own request
 		}
 		if r.Out.Drop {
-			w.metrics.dropped.Inc()
+			w.account.Repeated++
 			continue
 		}
 		if !sameBits(r.Out.V, r.S.V) {
 			w.metrics.changed.Inc()
 		}
 		if r.Out.Marked {
-			w.metrics.zeros.Inc()
+			w.account.Zeros++
 		}
 		w.late = append(w.late, late{place, id, correct.Sample{T: r.S.T, V: r.Out.V, ST: r.Out.ST}, r.Out.Marked, r.Out.MarkT})
 	}

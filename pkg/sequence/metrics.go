@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pawl/pkg/correct"
+	"pawl/pkg/forward"
 	"pawl/pkg/rewrite"
 )
 
@@ -14,9 +15,8 @@ import (
 type metrics struct {
 	sync, group, checkpointWrite prometheus.Histogram
 	readBack                     prometheus.Counter
-	samples, changed, dropped    prometheus.Counter
+	samples, changed             prometheus.Counter
 	held                         prometheus.Counter
-	deduplicated, zeros          prometheus.Counter
 	electionChanges              prometheus.Counter
 	clusters                     prometheus.Gauge
 	corrections                  [kindSlots]prometheus.Counter
@@ -42,14 +42,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Samples and native histograms applied to the series, replays after a start included."}),
 		changed: f.NewCounter(prometheus.CounterOpts{Name: "pawl_changed_samples_total",
 			Help: "Samples forwarded with another value than they came with."}),
-		dropped: f.NewCounter(prometheus.CounterOpts{Name: "pawl_duplicate_samples_total",
-			Help: "Samples not forwarded because their series already has another value at that timestamp, or because the same sample is still held for its histogram."}),
 		held: f.NewCounter(prometheus.CounterOpts{Name: "pawl_held_samples_total",
 			Help: "Samples that waited for other parts of their histogram and went out after the rest of their request."}),
-		deduplicated: f.NewCounter(prometheus.CounterOpts{Name: "pawl_ha_deduplicated_samples_total",
-			Help: "Samples and native histograms not forwarded because the elected replica of their pair sends them as well; replays after a start included."}),
-		zeros: f.NewCounter(prometheus.CounterOpts{Name: "pawl_reset_zeros_total",
-			Help: "Samples of value 0 that were put in before a reset (resets: mark); replays after a start included."}),
 		electionChanges: f.NewCounter(prometheus.CounterOpts{Name: "pawl_ha_elected_replica_changes_total",
 			Help: "Failovers: another replica of a pair was elected. Replays after a start included."}),
 		clusters: f.NewGauge(prometheus.GaugeOpts{Name: "pawl_ha_clusters",
@@ -71,6 +65,23 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.corrections[k] = byKind.WithLabelValues(k.String())
 	}
 	return m
+}
+
+// registerAccounts tells what was settled otherwise than it came in. It counts when a batch is settled, not when it is
+// applied, so that no sample is both left out and pending.
+func registerAccounts(reg prometheus.Registerer, mark *forward.Mark) {
+	counter := func(name, help string, value func() int64) {
+		promauto.With(reg).NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+	}
+	counter("pawl_duplicate_samples_total",
+		"Samples and native histograms left out of what was settled with the upstream because their series already has another value at that timestamp, or because the same sample was still held for its histogram.",
+		func() int64 { _, n, _, _ := mark.Settled(); return n })
+	counter("pawl_ha_deduplicated_samples_total",
+		"Samples and native histograms left out of what was settled with the upstream because the elected replica of their pair sends them as well.",
+		func() int64 { _, _, n, _ := mark.Settled(); return n })
+	counter("pawl_reset_zeros_total",
+		"Samples of value 0 that were put in before a reset (resets: mark) into what was settled with the upstream.",
+		func() int64 { _, _, _, n := mark.Settled(); return n })
 }
 
 func (m *metrics) applied(b *rewrite.Batch) {

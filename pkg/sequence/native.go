@@ -43,7 +43,7 @@ func (w *writer) applyNative(b *rewrite.Batch, i int, id uint32, s *series, e *e
 		another := e != nil && n.since != e.since
 		if another && h.T <= n.histogram.Newest() {
 			b.DropHistogram(int(j))
-			w.metrics.deduplicated.Inc()
+			w.account.Deduplicated++
 			continue
 		}
 		if _, err := b.ReadHistogram(int(j), &ns.scratch); err != nil {
@@ -68,7 +68,7 @@ func (w *writer) applyNative(b *rewrite.Batch, i int, id uint32, s *series, e *e
 		case w.observe:
 		case drop:
 			b.DropHistogram(int(j))
-			w.metrics.dropped.Inc()
+			w.account.Repeated++
 		default:
 			if changed {
 				b.SetHistogram(int(j), out)

@@ -76,6 +76,7 @@ func New(o Options) (*Sequencer, error) {
 	if err != nil {
 		return nil, err
 	}
+	registerAccounts(o.Registerer, o.Mark)
 	f := newFeed(o.Journal, o.TailBytes, w.flow, m)
 	f.seek = w.seek
 	return &Sequencer{

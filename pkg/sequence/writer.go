@@ -48,10 +48,11 @@ type writer struct {
 	// Which batch last held a forgotten series is forgotten too, so whatever is
 	// met after this record waits for everything before it.
 	forgotten uint64
-	kept      int            // entries in the corrections log, drafts included
-	nth       uint32         // corrections made by the record at hand
-	late      []late         // samples that were held and go out with the record at hand
-	batch     *rewrite.Batch // the batch at hand, nil between two
+	kept      int             // entries in the corrections log, drafts included
+	nth       uint32          // corrections made by the record at hand
+	late      []late          // samples that were held and go out with the record at hand
+	batch     *rewrite.Batch  // the batch at hand, nil between two
+	account   forward.Account // of the record at hand
 	lastGood  time.Time
 	lastBegan time.Time     // of the last draft
 	lastBusy  time.Duration // what it took
@@ -163,12 +164,14 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	}
 	w.next++
 	w.nth = 0
+	w.account = forward.Account{}
 	w.clock = max(w.clock, r.Time)
 	it := forward.Item{Seq: r.seq, Time: r.Time, Replay: r.seq < w.oldEnd}
 	w.overdue()
 	switch r.kind {
 	case store.KindBatch1, store.KindBatch2:
-		w.samples += int64(len(r.Batch.Samples) + len(r.Batch.Histograms))
+		w.account.Samples = uint32(len(r.Batch.Samples) + len(r.Batch.Histograms))
+		w.samples += int64(w.account.Samples)
 		it.After = w.apply(r)
 		it.Batch, it.Done = &r.Batch, func() { w.land(r) }
 	case store.KindRules:
@@ -186,11 +189,14 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	if it.Batch == nil {
 		w.flow.leave(r.held)
 		if len(it.Late) == 0 {
+			w.mark.Settle(w.account)
 			w.mark.Done(r.seq)
 			return nil
 		}
 	}
-	if r.seq <= w.delivered { // the upstream has it from before the start
+	it.Account = w.account
+	if r.seq <= w.delivered { // the upstream has it from before the start, and what was left out was counted then
+		w.mark.Settle(forward.Account{Samples: it.Samples})
 		w.mark.Done(r.seq)
 		if it.Batch != nil {
 			w.land(r)

@@ -72,6 +72,7 @@ type Journal struct {
 
 	mu       sync.Mutex // the fields below, for short reads and updates only
 	segments []*segment // in order, never empty; the last one is written to
+	appended int64      // samples, since it was opened
 	bytes    int64
 	failed   error
 	details  blockDetails
@@ -148,6 +149,7 @@ func (j *Journal) Append(group []Record) error {
 	for i := range group {
 		r := &group[i]
 		j.details.add(s, recordSize(r), r.Samples, r.Time)
+		j.appended += int64(r.Samples)
 	}
 	s.size = s.end
 	j.bytes += size
@@ -265,6 +267,13 @@ func (j *Journal) End() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.segments[len(j.segments)-1].next
+}
+
+// Appended is how many samples and native histograms were appended since the journal was opened.
+func (j *Journal) Appended() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.appended
 }
 
 // Bytes is what the journal takes on disk.

@@ -33,8 +33,9 @@ type parkedFile struct {
 
 // ParkedRef is where a record is.
 type ParkedRef struct {
-	file         uint32
-	offset, size int64 // of the record, in bytes
+	file   uint32
+	size   uint32 // of the record, in bytes
+	offset int64
 }
 
 // parkedFileBytes is where the next file is begun: small enough that few needed records do not hold much, large enough for few files.
@@ -86,7 +87,7 @@ func (p *Parked) Put(h Held) (ParkedRef, error) {
 	if err != nil {
 		return ParkedRef{}, fmt.Errorf("keep a batch aside: %w", err)
 	}
-	ref := ParkedRef{file: p.last, offset: pf.size, size: n}
+	ref := ParkedRef{file: p.last, offset: pf.size, size: uint32(n)}
 	pf.size += n
 	pf.live++
 	p.bytes += n
@@ -108,7 +109,7 @@ func (p *Parked) Get(ref ParkedRef) (Held, error) {
 	h, reason := getRecordHeader(b)
 	switch {
 	case reason != "":
-	case h.size() != ref.size:
+	case h.size() != int64(ref.size):
 		reason = fmt.Sprintf("record of %d bytes where %d were written", h.size(), ref.size)
 	default:
 		reason = checkRecord(b, salted(uint64(ref.file)), h)

@@ -105,7 +105,7 @@ func TestParkedNamesRot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteAt([]byte("C"), ref.offset+ref.size-9); err != nil {
+	if _, err := f.WriteAt([]byte("C"), ref.offset+int64(ref.size)-9); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()

@@ -229,10 +229,7 @@ func (h *Histogram) fits(p *part, s Sample) bool {
 	if s.T > h.newest || h.high == 0 {
 		return true // it is the first
 	}
-	at := p.lower
-	if p.role == RoleCount {
-		at = h.inf
-	}
+	at := h.under(p)
 	for ; at != 0; at = h.parts[at-1].lower {
 		if q := &h.parts[at-1]; q.c.T >= s.T {
 			if q.outgrows(p, s, 1) {
@@ -259,6 +256,22 @@ func (h *Histogram) fits(p *part, s Sample) bool {
 		}
 	}
 	return true
+}
+
+// under is the highest bucket below a part, an index plus 1, 0 none. All are below the _count, and while +Inf has
+// not come yet, the highest of those that have.
+func (h *Histogram) under(p *part) uint16 {
+	if p.role != RoleCount {
+		return p.lower
+	}
+	if h.inf != 0 || h.first == 0 {
+		return h.inf
+	}
+	at := h.first
+	for h.parts[at-1].upper != 0 {
+		at = h.parts[at-1].upper
+	}
+	return at
 }
 
 // came notes that part i has come for timestamp t.

@@ -127,3 +127,60 @@ func TestARepeatOfAHeldSampleIsNotHeldAgain(t *testing.T) {
 		}
 	}
 }
+
+// Rule (DESIGN.md, invariant 3): while +Inf has not come, be it that its connection is slower or that it is never sent, the _count has
+// its place above the highest bucket that has, in value and in growth, whether parts have run ahead or not.
+func TestTheCountHasItsPlaceAboveTheBucketsWithoutInf(t *testing.T) {
+	frame := func(n int, low, mid, all float64) map[pieceKey]piece {
+		at, out := int64(15_000*n), map[pieceKey]piece{}
+		for _, x := range []piece{{correct.RoleBucket, 1, correct.Sample{T: at, V: low}}, {correct.RoleBucket, 2, correct.Sample{T: at, V: mid}},
+			{correct.RoleBucket, math.Inf(1), correct.Sample{T: at, V: all}}, {correct.RoleCount, 0, correct.Sample{T: at, V: all}}} {
+			out[pieceKey{x.role, x.le, 0}] = x
+		}
+		return out
+	}
+	// A worker was replaced at the third: of what is above le=2 less is left than came below.
+	frames := []map[pieceKey]piece{frame(1, 5, 20, 60), frame(2, 8, 30, 90), frame(3, 11, 42, 92), frame(4, 14, 52, 120)}
+	low, mid := pieceKey{correct.RoleBucket, 1, 0}, pieceKey{correct.RoleBucket, 2, 0}
+	inf, count := pieceKey{correct.RoleBucket, math.Inf(1), 0}, pieceKey{correct.RoleCount, 0, 0}
+	for name, c := range map[string]struct {
+		several bool
+		order   []pieceKey // a connection each
+		parts   []pieceKey
+		each    int // scrapes in a request
+	}{
+		"new, the count's connection first": {true, []pieceKey{mid, count, low, inf}, []pieceKey{low, mid, inf, count}, 4},
+		"new, the count comes first":        {true, []pieceKey{count, mid, low, inf}, []pieceKey{low, mid, inf, count}, 4},
+		"never sent":                        {false, []pieceKey{low, mid, count}, []pieceKey{low, mid, count}, 1},
+		"never sent, ahead":                 {false, []pieceKey{mid, count, low}, []pieceKey{low, mid, count}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pl := newPlayer(correct.Policy{})
+			if c.several {
+				pl.h.Expect(true)
+			}
+			for at := 0; at < len(frames); at += c.each {
+				for _, k := range c.order {
+					for _, f := range frames[at : at+c.each] {
+						pl.send(f[k])
+					}
+				}
+			}
+			pl.h.Known()
+			pl.settle(true)
+			for n := 1; n < len(frames); n++ {
+				below, grew := 0.0, 0.0
+				for _, k := range c.parts {
+					k.t = int64(15_000 * (n + 1))
+					v := pl.out[k]
+					k.t -= 15_000
+					if was := pl.out[k]; v < below || v-was < grew {
+						t.Errorf("scrape %d: %v is %v after %v; below it %v, which grew by %v", n+1, k, v, was, below, grew)
+					} else {
+						below, grew = v, v-was
+					}
+				}
+			}
+		})
+	}
+}

@@ -257,10 +257,7 @@ func (h *Histogram) easy(i int, s Sample) bool {
 	if p.role == RoleSum {
 		return true
 	}
-	at := p.lower
-	if p.role == RoleCount {
-		at = h.inf
-	}
+	at := h.under(p)
 	for ; at != 0; at = h.parts[at-1].lower {
 		if x := h.cs.find(int(at)-1, s.T); x != nil {
 			if h.crosses(x, s, was, seen, 1) {

@@ -90,7 +90,7 @@ func (h *Histogram) Offer(i int, p Policy, s Sample, tag uint64) (out Outcome, h
 			return out, false
 		}
 		if h.steps(pt, s) && h.open(h.since(s.T)) {
-			if h.running() && h.runs(i, s) {
+			if h.cs == nil && h.runs(i, s) { // the first row, where open had nothing to begin with
 				return out, false
 			}
 			if h.cs == nil {

@@ -1,6 +1,9 @@
 package correct
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Histogram is what is remembered of one classic histogram, or of a summary's
 // _count and _sum, whose parts are judged as one. The zero value is ready.
@@ -82,6 +85,9 @@ func (h *Histogram) Part(role Role, le float64) int {
 	}
 	return i
 }
+
+// Room makes room for n parts at once, where so many are foreseen.
+func (h *Histogram) Room(n int) { h.parts = slices.Grow(h.parts, n) }
 
 // seek finds a part, or adds it.
 func (h *Histogram) seek(role Role, le float64) int {

@@ -32,8 +32,9 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, c *claim, v rewri
 		return nil, why
 	}
 	body := http.MaxBytesReader(w, r.Body, int64(c.set.MaxBodyBytes))
-	first := make([]byte, firstRead)
-	n, err := io.ReadFull(body, first)
+	first := h.firsts.Get().(*[firstRead]byte)
+	defer h.firsts.Put(first)
+	n, err := io.ReadFull(body, first[:])
 	complete := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	if err != nil && !complete {
 		return nil, unreadable(err, c)

@@ -14,6 +14,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ type Handler struct {
 	pressure func() error // why nothing is accepted now, nil to accept
 	settings atomic.Pointer[config.Receive]
 	memory   atomic.Pointer[rewrite.Memory] // of label sets that were good under the settings
+	firsts   sync.Pool                      // of *[firstRead]byte
 	budget   budget
 	rates    rates
 	log      *slog.Logger
@@ -54,7 +56,7 @@ type Options struct {
 
 // New makes the handler.
 func New(o Options) *Handler {
-	h := &Handler{sink: o.Sink, pressure: o.Pressure, log: o.Logger}
+	h := &Handler{sink: o.Sink, pressure: o.Pressure, log: o.Logger, firsts: sync.Pool{New: func() any { return new([firstRead]byte) }}}
 	h.metrics = newMetrics(o.Registerer, &h.budget)
 	h.Configure(o.Settings)
 	promauto.With(o.Registerer).NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_receive_memory_bytes",

@@ -98,6 +98,9 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 	if !known {
 		gs.all[gid] = &group{key: key, policy: d.policy, young: w.clock + min(w.joinMS, firstWaitMS)}
 		gs.all[gid].histogram.Expect(false)
+		if d.role == correct.RoleBucket {
+			gs.all[gid].room(gs.usual(gid))
+		}
 		gs.byKey[key] = gid
 	}
 	g := gs.all[gid]
@@ -116,6 +119,26 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 	s.flags |= isPart
 }
 
+// usualBefore is how many histograms before a new one the usual is looked at: by then other connections have brought their parts.
+// usualMost is the most that is believed of it, as much as the buckets of client libraries, _count and _sum take.
+const usualBefore, usualMost = 1024, 16
+
+// usual is how many parts the histogram at a place, a new one, probably has: as many as one that was met before.
+func (gs *groups) usual(gid uint32) int {
+	if gid < usualBefore || gs.all[gid-usualBefore] == nil {
+		return 0
+	}
+	return min(len(gs.all[gid-usualBefore].members), usualMost)
+}
+
+// room makes room for n parts at once: they come one by one, and doubling makes as much garbage as what is kept.
+func (g *group) room(n int) {
+	if n > 0 {
+		g.histogram.Room(n)
+		g.members = make([]uint32, 0, n)
+	}
+}
+
 // is tells whether the group at a place is that of a key.
 func (gs *groups) is(gid uint32, key rewrite.Key) bool {
 	return gid < uint32(len(gs.all)) && gs.all[gid] != nil && gs.all[gid].key == key
@@ -129,9 +152,9 @@ func (gs *groups) grow() uint32 {
 	return gid
 }
 
-// tally is where its corrections are counted.
-func (g *group) tally() *[kindSlots]uint32 {
-	if g.counts == nil {
+// tally is where the corrections of an outcome are counted; nil where there were never any.
+func (g *group) tally(out correct.Outcome) *[kindSlots]uint32 {
+	if g.counts == nil && len(out.Corrections) > 0 {
 		g.counts = new([kindSlots]uint32)
 	}
 	return g.counts
@@ -149,7 +172,7 @@ func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample c
 	w.groups.room.Lend(&g.histogram)
 	out, held := g.histogram.Offer(int(s.part), w.class.policies[g.policy], sample, inBatch(j))
 	if !held {
-		w.outcome(b, i, j, sample, out, g.tally())
+		w.outcome(b, i, j, sample, out, g.tally(out))
 	}
 	if !g.histogram.Waiting() {
 		w.groups.room.Return(&g.histogram)
@@ -221,16 +244,16 @@ func (w *writer) release(g *group) {
 		place := g.members[r.Part]
 		if r.Gone {
 			id := w.identityOf(place)
-			w.record(id.Tenant, id.Labels, r.Out.Corrections, g.tally())
+			w.record(id.Tenant, id.Labels, r.Out.Corrections, g.tally(r.Out))
 			continue
 		}
 		if r.Tag != lateTag {
 			j := int(r.Tag - 1)
-			w.outcome(w.batch, w.seriesOf(w.batch, j), j, r.S, r.Out, g.tally())
+			w.outcome(w.batch, w.seriesOf(w.batch, j), j, r.S, r.Out, g.tally(r.Out))
 			continue
 		}
 		id := w.identityOf(place)
-		w.record(id.Tenant, id.Labels, r.Out.Corrections, g.tally())
+		w.record(id.Tenant, id.Labels, r.Out.Corrections, g.tally(r.Out))
 		if w.observe {
 			continue // it went out with its own request
 		}

@@ -49,7 +49,7 @@ type startTime struct {
 type targets struct {
 	all   []*target // nil: free
 	byKey map[rewrite.Key]uint32
-	of    []uint32 // by the place of a series: its target's place + 1, 0 none
+	of    arena[uint32] // by the place of a series: its target's place + 1, 0 none
 	spare []uint32
 	dirty []*target
 	gone  []rewrite.Key // those without a series since the last draft
@@ -94,13 +94,18 @@ func (ts *targets) join(id uint32, tenant string, job, instance []byte) {
 		return
 	}
 	place := ts.placeNamed(tenant, job, instance)
-	for uint32(len(ts.of)) <= id {
-		ts.of = append(ts.of, 0)
-	}
-	ts.of[id] = place + 1
+	ts.reach(id)
+	*ts.of.at(id) = place + 1
 	tg := ts.all[place]
 	ts.compact(tg)
 	tg.members = append(tg.members, id)
+}
+
+// reach makes room for a series' place.
+func (ts *targets) reach(id uint32) {
+	for ts.of.n <= id {
+		ts.of.grow()
+	}
 }
 
 // lastTarget is the target that was named last: its series come side by side, so few need its key.
@@ -142,10 +147,10 @@ func (ts *targets) placeOf(key rewrite.Key) uint32 {
 }
 
 func (ts *targets) target(id uint32) *target {
-	if id >= uint32(len(ts.of)) || ts.of[id] == 0 {
+	if id >= ts.of.n || *ts.of.at(id) == 0 {
 		return nil
 	}
-	return ts.all[ts.of[id]-1]
+	return ts.all[*ts.of.at(id)-1]
 }
 
 // leave takes a forgotten series out; with the last one its target goes.
@@ -154,8 +159,8 @@ func (ts *targets) leave(id uint32) {
 	if tg == nil {
 		return
 	}
-	place := ts.of[id] - 1
-	ts.of[id] = 0
+	place := *ts.of.at(id) - 1
+	*ts.of.at(id) = 0
 	if tg.start.place == id+1 {
 		tg.start.place = 0
 	}

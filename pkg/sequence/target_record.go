@@ -68,9 +68,7 @@ func (l *loading) series(id uint32, identity []byte) error {
 	if in.short {
 		return errShort
 	}
-	for uint32(len(l.ts.of)) <= id {
-		l.ts.of = append(l.ts.of, 0)
-	}
+	l.ts.reach(id)
 	if len(job) == 0 || len(instance) == 0 {
 		return nil
 	}
@@ -80,20 +78,20 @@ func (l *loading) series(id uint32, identity []byte) error {
 		place = l.ts.placeOf(targetKey(string(tenant), string(job), string(instance)))
 		l.places[string(l.key)] = place
 	}
-	l.ts.of[id] = place + 1
+	*l.ts.of.at(id) = place + 1
 	return nil
 }
 
 // settle makes members of those that are counters, and lets go of targets without any.
 func (l *loading) settle(w *writer) {
-	for id, place := range l.ts.of {
-		switch {
-		case place == 0:
-		case w.table.series.at(uint32(id)).counter == 0:
-			l.ts.of[id] = 0
+	for id := range l.ts.of.n {
+		switch place := l.ts.of.at(id); {
+		case *place == 0:
+		case w.table.series.at(id).counter == 0:
+			*place = 0
 		default:
-			tg := l.ts.all[place-1]
-			tg.members = append(tg.members, uint32(id))
+			tg := l.ts.all[*place-1]
+			tg.members = append(tg.members, id)
 		}
 	}
 	for place, tg := range l.ts.all {

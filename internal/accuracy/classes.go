@@ -11,7 +11,7 @@ import (
 func Classes() []Class {
 	impute := correct.Policy{Impute: true}
 	return []Class{
-		{Name: "lost increments at a crash", Reach: 0.004, Right: Losses, Traces: counters(panicking[number]())},
+		{Name: "lost increments at a crash", Reach: 0.004, Right: PutBack, Traces: counters(panicking[number]())},
 		{Name: "the post-mortem's own table", Reach: 0, Right: Losses, Traces: postMortem},
 		{Name: "one of N workers recycles", Reach: 0.0195, Right: Losses, Traces: counters(recycling[number]())},
 		{Name: "one of N workers recycles, impute", Reach: 0.003, Policy: impute, Traces: counters(recycling[number]())},

@@ -10,6 +10,7 @@ const (
 	Unknown  Fate = iota // what goes out holds what nobody saw, as with impute: there is no floor
 	Losses               // what is left was there before, and what came is on top of it
 	Restarts             // everything that is there has come since
+	PutBack              // losses, all of them back to one moment that was written then
 	Dips                 // it comes back: nothing has come before it is past what was there
 )
 
@@ -69,10 +70,14 @@ func floor(right Fate, scrapes []shown) float64 {
 		return 0
 	}
 	off, all := 0.0, 0.0
-	was := scrapes[0]
+	was, before := scrapes[0], scrapes[0]
 	top := was.n
 	for i, x := range scrapes[1:] {
-		came := step(right, &was, &x, top)
+		base := &was
+		if right == PutBack && x.below(&before) {
+			base = &before
+		}
+		came := step(right, base, &x, top)
 		if total(x.n) >= total(top) {
 			top = x.n
 		}
@@ -87,12 +92,25 @@ func floor(right Fate, scrapes []shown) float64 {
 			off += math.Abs(want - below)
 			all += want
 		}
+		if before = was; x.below(&was) {
+			before = x // what was there before the fall says nothing about the next
+		}
 		was = x
 	}
 	if all == 0 || off < rounding*all {
 		return 0
 	}
 	return off / all
+}
+
+// below: something is less than it was, so that what is here was written before then.
+func (x *shown) below(was *shown) bool {
+	for k := range x.n {
+		if x.n[k] < was.n[k] {
+			return true
+		}
+	}
+	return x.sum < was.sum
 }
 
 // step is what came in each bucket. top is the highest that was read, for dips.

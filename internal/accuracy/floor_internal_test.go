@@ -29,6 +29,17 @@ func TestFloorIsWhatFallsHide(t *testing.T) {
 			t.Errorf("%s: %v, want %v", x.name, got, x.want)
 		}
 	}
+	// What a crash put back to before the last scrape but one has nothing since then: what it hides there is less.
+	crash := []shown{
+		{n: []float64{8, 8}, truth: []float64{8, 16}}, {n: []float64{10, 10}, truth: []float64{10, 20}},
+		{n: []float64{7, 9}, truth: []float64{10, 21}}, {n: []float64{8, 9}, truth: []float64{11, 22}},
+	}
+	if got, want := floor(Losses, crash), 1.0/(3+6); got != want {
+		t.Errorf("a loss: %v, want %v", got, want)
+	}
+	if got := floor(PutBack, crash); got != 0 {
+		t.Errorf("a loss that is known to be put back: %v, want 0", got)
+	}
 	// One bucket hides a restart, the other shows it; of a native histogram only the total counts.
 	both := []shown{{n: []float64{1, 3}, truth: []float64{1, 4}}, {n: []float64{2, 0}, truth: []float64{3, 6}}}
 	if got := floor(Restarts, both); got != 0 {

@@ -17,7 +17,7 @@ var shares = []float64{0.03, 0.06, 0.10, 0.13, 0.15, 0.15, 0.13, 0.10, 0.07, 0.0
 func HistClasses() []HistClass {
 	impute := correct.Policy{Impute: true}
 	return []HistClass{
-		{Name: "lost increments at a crash, histogram", Reach: 0.002, Right: Losses, Traces: histograms(panicking[counts]())},
+		{Name: "lost increments at a crash, histogram", Reach: 0.002, Right: PutBack, Traces: histograms(panicking[counts]())},
 		{Name: "one of N workers recycles, histogram", Reach: 0.0195, Right: Losses, Traces: histograms(recycling[counts]())},
 		{Name: "one of N workers recycles, histogram, impute", Reach: 0.003, Policy: impute, Traces: histograms(recycling[counts]())},
 		{Name: "stale reads, HA flips, histogram", Reach: 0.002, Right: Dips, Traces: histograms(flipping[counts]())},

@@ -12,7 +12,7 @@ import (
 func NativeClasses() []NativeClass {
 	impute := correct.Policy{Impute: true}
 	return []NativeClass{
-		{Name: "lost increments at a crash, native", Reach: 0.0025, Right: Losses, Traces: natives(panicking[exponential]())},
+		{Name: "lost increments at a crash, native", Reach: 0.0025, Right: PutBack, Traces: natives(panicking[exponential]())},
 		{Name: "one of N workers recycles, native", Reach: 0.0195, Right: Losses, Traces: natives(recycling[exponential]())},
 		{Name: "one of N workers recycles, native, impute", Reach: 0.003, Policy: impute, Traces: natives(recycling[exponential]())},
 		{Name: "whole restart, then a burst, native", Reach: 0.0005, Right: Restarts, Traces: natives(restarting[exponential](restartShare, rates, bursts, false))},

@@ -52,12 +52,13 @@ const (
 	testLike   // of the densities of a histogram; handed in from outside
 	testBefore // of a whole histogram
 	testOne    // of its one observation
+	testPutBack
 	testReplica
 	testCreated // of its own `_created`; handed in from outside
 	testTarget  // of the rest of the target; handed in from outside
 )
 
-var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "as before", "one observation", "failover", "created", "target"}
+var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "as before", "one observation", "put back", "failover", "created", "target"}
 
 // finding is one test's evidence before it is put into words; x, y and z are its numbers.
 type finding struct {
@@ -129,6 +130,8 @@ func (w finding) text() string {
 		return fmt.Sprintf("every part, the _sum of %v too, is to the bit what it was a scrape before the last", w.x)
 	case testOne:
 		return fmt.Sprintf("its one observation was %v, and all there is adds up to %v", w.x, w.y)
+	case testPutBack:
+		return fmt.Sprintf("its densities are %.4g below what they were a scrape before the last, which usually brings %.4g in %.4g s: nothing since then was kept", w.x, w.y, w.z)
 	case testReplica:
 		return fmt.Sprintf("another replica was elected, and its first sample is %.4g behind, its usual step is %.4g", w.x, w.y)
 	case testCreated:

@@ -160,7 +160,7 @@ func (e *histJudge) rise() {
 // enact turns a verdict into the change of the frame.
 func (e *histJudge) enact(v verdict) {
 	cs := e.cs
-	c := Correction{Kind: v.kind, Evidence: v.found.words()}
+	c := Correction{Kind: v.kind}
 	e.lesson = lessonNone
 	switch v.action {
 	case actHold:
@@ -181,6 +181,7 @@ func (e *histJudge) enact(v verdict) {
 	case actLoss:
 		cs.history.remember(&cs.history.losses)
 		e.change.lose = true
+		e.putBack(&v.found)
 		e.impute()
 	case actDebt, actAsk:
 		e.change.lose = true
@@ -190,6 +191,7 @@ func (e *histJudge) enact(v verdict) {
 		e.owes = &v
 		c.Pending = true
 	}
+	c.Evidence = v.found.words()
 	e.log = append(e.log, c)
 }
 

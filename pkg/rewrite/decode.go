@@ -249,6 +249,7 @@ func (b *Batch) newSeries(at, p0, p1 int) error {
 			return err
 		}
 	}
-	b.Series = append(b.Series, Series{at: int32(at), p0: int32(p0), p1: int32(p1)})
+	b.Series = b.Series[:len(b.Series)+1]
+	b.Series[len(b.Series)-1] = Series{at: int32(at), p0: int32(p0), p1: int32(p1)} // in place: append makes it elsewhere and copies it
 	return nil
 }

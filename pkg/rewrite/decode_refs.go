@@ -8,9 +8,9 @@ import (
 
 // refPair is one label of a 2.0 series, its share of the key included.
 type refPair struct {
-	hi, lo uint64
-	name   uint32
-	size   uint8 // bytes of both references on the wire
+	hi, lo      uint64
+	name, value uint32
+	size        uint8 // bytes of both references on the wire
 }
 
 // refSet is the labels of the last 2.0 series. Most labels of a series are
@@ -74,11 +74,12 @@ func (b *Batch) resemble(w *refWalk, series int) bool {
 	}
 	w.alike, w.same = true, len(r.next) == j-i
 	valued, between := r.valued == len(r.pairs), uint32(0)
-	if j-i > 1 && len(r.next) > 1 {
-		between = r.sameBetween(r.piece.of(b.Message)[r.front:], cur[r.front:])
-	}
 	for k := range r.pairs[i:j] {
 		o := &r.pairs[i+k]
+		if k < len(r.next) && i+k < mostSame && r.next[k].is(o.name, o.value) {
+			between |= 1 << (i + k)
+			continue
+		}
 		r.sum.sub(o.hi, o.lo)
 		if o.hi|o.lo != 0 {
 			r.valued--
@@ -86,6 +87,9 @@ func (b *Batch) resemble(w *refWalk, series int) bool {
 		w.same = w.same && r.next[k].name == o.name
 	}
 	for k := range r.next {
+		if between>>(i+k)&1 != 0 {
+			continue
+		}
 		n := &r.next[k]
 		r.sum.add(n.hi, n.lo)
 		if n.hi|n.lo != 0 {
@@ -102,25 +106,10 @@ func (b *Batch) resemble(w *refWalk, series int) bool {
 	if !w.same {
 		r.sorted = r.sorted && b.increase(r.pairs[max(i-1, 0):min(i+len(r.next)+1, len(r.pairs))])
 	}
-	if valued && r.valued == len(r.pairs) {
+	if valued && r.valued == len(r.pairs) && len(r.pairs) <= mostSame {
 		b.Series[series].same = sameAround(i, j, len(r.next), len(r.pairs)) | between
 	}
 	return true
-}
-
-// sameBetween has a bit for each pair of next that is the one in its place before. Old and cur are the references from there on.
-func (r *refSet) sameBetween(old, cur []byte) (same uint32) {
-	if max(r.j, r.i+len(r.next)) > mostSame {
-		return 0
-	}
-	for k := 0; k < min(r.j-r.i, len(r.next)); k++ {
-		m, n := r.pairs[r.i+k].size, r.next[k].size
-		if bytes.Equal(old[:m], cur[:n]) {
-			same |= 1 << (r.i + k)
-		}
-		old, cur = old[m:], cur[n:]
-	}
-	return same
 }
 
 // differsAsBefore reports whether cur differs from old in no other pairs than those, one or two, that differed the last time.
@@ -145,13 +134,25 @@ func (r *refSet) difference(old, cur []byte) {
 	}
 }
 
+// is tells whether a pair is that of a name and a value.
+func (x *refPair) is(name, value uint32) bool { return x.name == name && x.value == value }
+
 // between takes whole pairs of references, all of piece, into refs.next. It
-// reports false where it is no such thing, or a limit is passed.
+// reports false where it is no such thing, or a limit is passed. What stands in its place in the last series is
+// as good as it was there.
 func (b *Batch) between(piece []byte) bool {
+	was := b.refs.pairs[b.refs.i:b.refs.j]
 	b.refs.next = b.refs.next[:0]
 	for p := 0; p < len(piece); {
 		name, q := shortRef(piece, p)
 		value, r := shortRef(piece, q)
+		if k := len(b.refs.next); k < len(was) && int(was[k].name) == name && int(was[k].value) == value {
+			pair := was[k]
+			pair.size = uint8(r - p)
+			b.refs.next = append(b.refs.next, pair)
+			p = r
+			continue
+		}
 		if name >= len(b.symbols) || value >= len(b.symbols) {
 			return false
 		}
@@ -159,7 +160,7 @@ func (b *Batch) between(piece []byte) bool {
 		if n.len == 0 || int(max(n.len, v.len)) > b.lim.MaxLabelValueBytes {
 			return false
 		}
-		pair := refPair{name: uint32(name), size: uint8(r - p)}
+		pair := refPair{name: uint32(name), value: uint32(value), size: uint8(r - p)}
 		if v.len > 0 {
 			pair.hi, pair.lo = product(n.hash, v.hash)
 		}
@@ -212,7 +213,7 @@ func (b *Batch) newRefs(w *refWalk, i, p, end int) error {
 		if len(b.refs.next) >= b.lim.MaxLabels {
 			return &TooLargeError{What: "labels", Limit: b.lim.MaxLabels, Got: -1, Series: i}
 		}
-		pair := refPair{name: w.name, size: uint8(q - w.from)}
+		pair := refPair{name: w.name, value: uint32(ref), size: uint8(q - w.from)}
 		if sym.len > 0 {
 			pair.hi, pair.lo = product(b.symbols[w.name].hash, sym.hash)
 		}

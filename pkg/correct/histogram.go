@@ -204,7 +204,8 @@ func (h *Histogram) leaves(p *part, t int64) bool {
 
 // Expect says that the histogram is new, and that more parts of it may be on their way: what comes after
 // a part's first sample waits for them as for parts that are known, until Known or for three timestamps, as
-// one connection may be a request ahead of another and have one more under way; for fifteen if its sender brings several in a request.
+// one connection may be a request ahead of another and have one more under way; if its sender brings several in a request,
+// for as many as there is room for.
 func (h *Histogram) Expect(several bool) {
 	n := uint8(youngFew)
 	if several {

@@ -30,7 +30,7 @@ const (
 	// aheadRows bounds them: a part that is further ahead of all others takes a queue.
 	aheadRows = 128
 	// youngFew and youngMost timestamps are enough to see which parts a histogram has; they fit into rows. See Expect.
-	youngFew, youngMost = 3, 15
+	youngFew, youngMost = 3, maxAhead - 1
 )
 
 // running reports whether samples have gone out whose siblings are still behind, and nothing else is to be remembered.

@@ -79,6 +79,24 @@ func (cs *histCase) at(i int, s Sample) (float64, int64) {
 	return v, st
 }
 
+// offset is what is added to a sample of part i at time t: what was in force then, or what is due for the samples to come.
+func (cs *histCase) offset(i int, t int64) float64 {
+	list := cs.parts[i].epochs
+	k := len(list) - 1
+	for k >= 0 && t < list[k].at {
+		k--
+	}
+	switch {
+	case k == len(list)-1:
+		return cs.parts[i].off
+	case k >= 0:
+		return list[k].off
+	case list[0].flags&epochOldest != 0:
+		return list[0].off
+	}
+	return 0
+}
+
 func (e *histEpoch) value(s Sample) float64 {
 	if s.T == e.at {
 		return e.out

@@ -58,10 +58,10 @@ func TestFirstRequestsOfSeveralScrapesBreakNothing(t *testing.T) {
 	}
 }
 
-// Rule: a new histogram is waited for no longer than for three timestamps, or fifteen where its sender brings several in a request,
+// Rule: a new histogram is waited for no longer than for three timestamps, or 63 where its sender brings several in a request,
 // whatever befalls it: what comes over one connection faster than journal time goes out.
 func TestANewHistogramIsNotWaitedForForever(t *testing.T) {
-	for several, most := range map[bool]int{false: 3, true: 15} {
+	for several, most := range map[bool]int{false: 3, true: 63} {
 		for _, suspicious := range []bool{false, true} {
 			pl := newPlayer(correct.Policy{})
 			pl.h.Expect(several)
@@ -183,4 +183,57 @@ func TestTheCountHasItsPlaceAboveTheBucketsWithoutInf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Rule (DESIGN.md, invariants 3, 5): a part whose first sample comes when its siblings have been judged without it is
+// waited for from then on, as any other, however many scrapes behind it stays; it begins with the offset that was in force at its time, as
+// what befell its siblings since is still to come for it. So every timestamp is a histogram, and totals are those of joined delivery, if
+// nothing befell the histogram before all of it had come: what its siblings were judged by then was not the whole.
+func TestAPartThatIsLateFromTheBeginningIsWaitedFor(t *testing.T) {
+	tried := 0
+	for seed := range uint64(40) {
+		frames, bounds := lagFrames(seed + 1)
+		behind := 4 + int(seed%8)
+		if fell(frames[:behind+2], bounds) {
+			continue
+		}
+		tried++
+		together, pl := playTogether(frames, correct.Policy{}), newPlayer(correct.Policy{})
+		pl.h.Expect(false)
+		for n := 0; n < len(frames)+behind; n++ {
+			for k := range frames[0] {
+				if at := n - behind*(k%2); at >= 0 && at < len(frames) {
+					pl.send(frames[at][k])
+				}
+			}
+		}
+		pl.settle(true)
+		for _, x := range frames[len(frames)-1] {
+			k := pieceKey{x.role, x.le, x.s.T}
+			if a, b := pl.out[k], together.out[k]; math.Abs(a-b) > 1e-9*b {
+				t.Errorf("seed %d: %v went out as %v, together as %v", seed+1, x, a, b)
+			}
+		}
+		if n := pl.odd(frames, bounds); n > 0 {
+			t.Errorf("seed %d: %d of %d timestamps are no histogram", seed+1, n, len(frames))
+		}
+	}
+	if tried < 20 {
+		t.Errorf("only %d of 40 pools were whole for so long", tried)
+	}
+}
+
+// fell reports whether less was in any bucket, and in no lower one, than at the scrape before.
+func fell(frames [][]piece, bounds []float64) bool {
+	for n := 1; n < len(frames); n++ {
+		below := 0.0
+		for k := range bounds {
+			grew := frames[n][k].s.V - frames[n-1][k].s.V
+			if grew < below {
+				return true
+			}
+			below = grew
+		}
+	}
+	return false
 }

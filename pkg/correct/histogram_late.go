@@ -9,11 +9,6 @@ func (h *Histogram) newcomer(i int, s Sample) (v float64, ok bool) {
 	p := &h.parts[i]
 	p.begin(s)
 	h.came(i, s.T)
-	for j := range h.parts {
-		if q := &h.parts[j].c; q.Seen() && q.lastMS != 0 && q.T-int64(q.lastMS) > s.T {
-			p.flags |= partAbsent // its siblings are too far ahead to be judged beside it
-		}
-	}
 	if h.cs == nil {
 		return s.V, true
 	}
@@ -35,8 +30,8 @@ func (h *Histogram) moved(s Sample) bool {
 	return false
 }
 
-// place is where a new part begins: with the offset of its lower neighbour,
-// between what goes out for that and for its upper one.
+// place is where a new part begins: with the offset that its lower neighbour had then,
+// between what goes out for that and for its upper one. What was lost since is still to come to a part that is late.
 func (h *Histogram) place(i int, s Sample) float64 {
 	p, cs := &h.parts[i], h.cs
 	hp := &cs.parts[i]
@@ -44,7 +39,7 @@ func (h *Histogram) place(i int, s Sample) float64 {
 		return hp.out
 	}
 	if p.role == RoleCount && h.inf != 0 {
-		hp.off = cs.parts[h.inf-1].off
+		hp.off = cs.offset(int(h.inf)-1, s.T)
 	}
 	if p.role != RoleBucket {
 		hp.out = s.V + hp.off
@@ -54,7 +49,7 @@ func (h *Histogram) place(i int, s Sample) float64 {
 	v := s.V
 	for at := p.lower; at != 0; at = h.parts[at-1].lower {
 		if q := &h.parts[at-1]; q.c.Seen() {
-			hp.off = cs.parts[at-1].off
+			hp.off = cs.offset(int(at)-1, s.T)
 			v += hp.off
 			if out, ok := h.sent(int(at)-1, s.T); ok {
 				v = max(v, out)

@@ -95,10 +95,10 @@ func (w *writer) applyPart(b *rewrite.Batch, i int, s *series, e *election, agai
 			w.skip(b, int(j))
 			continue
 		}
+		if (again || j > b.Series[i].S0) && g.histogram.Expecting() {
+			g.histogram.Expect(true)
+		}
 		if !g.histogram.Healthy(int(s.part), sample) {
-			if (again || j > b.Series[i].S0) && g.histogram.Expecting() {
-				g.histogram.Expect(true)
-			}
 			w.offer(b, i, int(j), s, g, sample)
 		} else if g.deadline != 0 && g.histogram.Complete() {
 			w.judge(gid, g)

@@ -530,7 +530,7 @@ func TestHealthySamplesOfAPairApplyWithoutAllocation(t *testing.T) {
 	for k := range 3 {
 		w.apply(decoded(t, r, uint64(k+1), at(k)))
 	}
-	w.clock += firstWaitMS // the histograms are known
+	w.clock += w.joinMS // the histograms are known
 	w.overdue()
 	var requests []*Request
 	for k := range 21 {

@@ -54,10 +54,6 @@ func (h *waiting) pop() wait {
 	return x
 }
 
-// firstWaitMS is how long a new histogram waits for parts that nobody knows of yet, in ms of journal time: several connections bring
-// what they have within it. A sender that is not catching up sends no second scrape so soon, and nothing waits.
-const firstWaitMS = 1000
-
 // known ends that.
 func (g *group) known() {
 	g.young = 0

@@ -101,7 +101,7 @@ func TestHealthySamplesApplyWithoutAllocation(t *testing.T) {
 	for k := range 3 {
 		w.apply(decoded(t, r, uint64(k+1), at(k)))
 	}
-	w.clock += firstWaitMS // the histograms are known
+	w.clock += w.joinMS // the histograms are known
 	w.overdue()
 	const runs = 20
 	var requests []*Request

@@ -67,6 +67,7 @@ type Settings struct {
 	Hours int    `json:"hours"`
 
 	AtOnce int `json:"-"` // seeds measured at the same time; 0: one. The figures are the same.
+	Batch  int `json:"-"` // through the relay: only classes with so many scrapes in a request; 0: all
 }
 
 // Class is one line of the table: what befalls a counter, and how near the relay has to come.

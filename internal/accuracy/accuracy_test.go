@@ -13,6 +13,7 @@ import (
 var (
 	long = flag.Bool("long", false, "measure 20 seeds from the fixed one that the docs show, against the reach itself")
 	seed = flag.Uint64("seed", 0, "first seed; 0 draws one (with -long: the fixed one)")
+	many = flag.Int("seeds", 0, "seeds, counted up from the first; 0: as many as the test has")
 )
 
 const (
@@ -33,6 +34,9 @@ func settings(t *testing.T, short accuracy.Settings) (s accuracy.Settings, margi
 	s.Seed, s.AtOnce = *seed, runtime.GOMAXPROCS(0)
 	if *long {
 		s.Seeds, s.Hours, margin = 20, 10, 1
+	}
+	if *many > 0 {
+		s.Seeds = *many
 	}
 	switch {
 	case s.Seed == 0 && *long:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,10 +40,10 @@ func ThroughRelay(ctx context.Context, path string, s Settings) ([]ThroughRow, e
 		return HistRow{Row: row}, err
 	}
 	summary := func(w Way) (HistRow, error) { return MeasureHistogram(ctx, w, SummaryClasses()[0], s) }
-	classes := []struct {
-		measure func(Way) (HistRow, error)
-		batch   int
-	}{{counter, 1}, {classic, 1}, {native, 1}, {summary, 1}, {classic, catchingUp}}
+	classes := []throughClass{{counter, 1}, {classic, 1}, {native, 1}, {summary, 1}, {classic, catchingUp}}
+	if s.Batch > 0 {
+		classes = slices.DeleteFunc(classes, func(c throughClass) bool { return c.batch != s.Batch })
+	}
 	rows := make([]ThroughRow, len(classes))
 	for i, c := range classes {
 		group.Go(func() (err error) {
@@ -51,6 +52,12 @@ func ThroughRelay(ctx context.Context, path string, s Settings) ([]ThroughRow, e
 		})
 	}
 	return rows, group.Wait()
+}
+
+// throughClass is a class, and how many scrapes of it go in a request.
+type throughClass struct {
+	measure func(Way) (HistRow, error)
+	batch   int
 }
 
 // throughRelay starts a relay and measures one class through it and by the engine alone.

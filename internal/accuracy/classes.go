@@ -16,6 +16,7 @@ func Classes() []Class {
 		{Name: "one of N workers recycles", Reach: 0.0195, Right: Losses, Traces: counters(recycling[number]())},
 		{Name: "one of N workers recycles, impute", Reach: 0.003, Policy: impute, Traces: counters(recycling[number]())},
 		{Name: "whole restart, then a burst", Reach: 0.0005, OverPromQL: 0.0005, Right: Restarts, Traces: counters(restarting[number](restartShare, rates, bursts, false))},
+		{Name: "whole restart, away for minutes", Reach: 0.0005, OverPromQL: 0.0005, Right: Restarts, Traces: counters(quitting[number]())},
 		{Name: "whole restart, then a burst, start timestamps", Reach: 0, Right: Restarts, Traces: counters(restarting[number](restartShare, rates, bursts, true))},
 		{Name: "crash loops", Reach: 0.001, Right: Restarts, Traces: counters(restarting[number](loopShare, loopRates, bursts[:1], false))},
 		{Name: "crash loops, start timestamps", Reach: 0, Right: Restarts, Traces: counters(restarting[number](loopShare, loopRates, bursts[:1], true))},

@@ -53,9 +53,13 @@ const (
 	lowShare     = 0.03
 )
 
-func panicking[A amount[A]]() (all []setting[A]) {
+// panicking loses what was not written when it crashed; quitting, away as long and as often, everything.
+func panicking[A amount[A]]() []setting[A] { return crashing[A]("panic", true) }
+func quitting[A amount[A]]() []setting[A]  { return crashing[A]("quit", false) }
+
+func crashing[A amount[A]](name string, kept bool) (all []setting[A]) {
 	for _, lambda := range crashRates {
-		all = append(all, setting[A]{fmt.Sprintf("panic λ=%v/s", lambda), func(x source[A]) { panics(x, lambda) }})
+		all = append(all, setting[A]{fmt.Sprintf("%s λ=%v/s", name, lambda), func(x source[A]) { crashes(x, lambda, kept) }})
 	}
 	return all
 }
@@ -98,9 +102,9 @@ const (
 	staleShare          = 0.5     // of the crashes after which the scraper says that the target is gone
 )
 
-// panics: increments that a scrape saw are lost when the node panics before
-// the page was flushed; the service is away for one to five minutes.
-func panics[A amount[A]](x source[A], lambda float64) {
+// crashes: the service is away for one to five minutes. If a page is kept, increments that a scrape
+// saw are lost when the node panics before the page was flushed; else all of them are.
+func crashes[A amount[A]](x source[A], lambda float64, keptPage bool) {
 	s := x.clock()
 	var nothing, raw, flushed, truth A
 	var unseen, kept A                                  // what no scrape has seen yet, and what of it was flushed
@@ -125,7 +129,9 @@ func panics[A amount[A]](x source[A], lambda float64) {
 		if back < 0 && s.rnd.Float64() < crashesPerHour/perHour {
 			crash := s.now + s.rnd.Float64()*interval
 			grow(crash)
-			raw, unseen = flushed, kept
+			if raw, unseen = flushed, kept; !keptPage {
+				raw, unseen = nothing, nothing
+			}
 			back = crash + awayLeast + s.rnd.Float64()*(awayMost-awayLeast)
 			if s.now = t; s.rnd.Float64() < staleShare {
 				x.stale()

@@ -20,6 +20,7 @@ func HistClasses() []HistClass {
 		{Name: "lost increments at a crash, histogram", Reach: 0.002, Right: PutBack, Traces: histograms(panicking[counts]())},
 		{Name: "one of N workers recycles, histogram", Reach: 0.0195, Right: Losses, Traces: histograms(recycling[counts]())},
 		{Name: "one of N workers recycles, histogram, impute", Reach: 0.003, Policy: impute, Traces: histograms(recycling[counts]())},
+		{Name: "whole restart, away for minutes, histogram", Reach: 0.0005, OverPromQL: 0.0005, Right: Restarts, Traces: histograms(quitting[counts]())},
 		{Name: "stale reads, HA flips, histogram", Reach: 0.002, Right: Dips, Traces: histograms(flipping[counts]())},
 		{Name: "low-traffic histograms, full restarts", Reach: 0.0002, OverPromQL: 0.0005, Right: Restarts, Traces: histograms(restarting[counts](lowShare, lowRates, bursts[:1], false))},
 		{Name: "low-traffic histograms, full restarts, start timestamps", Reach: 0, Right: Restarts, Traces: histograms(restarting[counts](lowShare, lowRates, bursts[:1], true))},

@@ -15,6 +15,7 @@ func NativeClasses() []NativeClass {
 		{Name: "lost increments at a crash, native", Reach: 0.0025, Right: PutBack, Traces: natives(panicking[exponential]())},
 		{Name: "one of N workers recycles, native", Reach: 0.0195, Right: Losses, Traces: natives(recycling[exponential]())},
 		{Name: "one of N workers recycles, native, impute", Reach: 0.003, Policy: impute, Traces: natives(recycling[exponential]())},
+		{Name: "whole restart, away for minutes, native", Reach: 0.0005, Right: Restarts, Traces: natives(quitting[exponential]())},
 		{Name: "whole restart, then a burst, native", Reach: 0.0005, Right: Restarts, Traces: natives(restarting[exponential](restartShare, rates, bursts, false))},
 		{Name: "stale reads, HA flips, native", Reach: 0.002, Right: Dips, Traces: natives(flipping[exponential]())},
 		{Name: "healthy native histograms", Reach: 0, HandsOff: true, Right: Dips, Traces: natives(steadily[exponential](0.01, 1, 20))},

@@ -45,6 +45,9 @@ const (
 	// clipSigma: a step this many standard deviations above the expected is learned
 	// as if it were just that, so that a burst or an over-read does not become the usual.
 	clipSigma = 6
+	// standstill: a step of so many times the expected is not clipped. Whoever stood still has no usual
+	// step that it could be held against, and would never be seen to move.
+	standstill = 1e4
 	// gapFactor: a step longer than this many usual intervals means missed scrapes.
 	gapFactor = 2.5
 	// learnMax bounds what is learned, so that its square stays within float32.
@@ -100,13 +103,14 @@ func (c *Counter) learn(growth, seconds float64) {
 	}
 	if c.n > 0 {
 		m := c.sumX / c.sumDt * dt
+		moved := x < standstill*m
 		// Only where the median says something about the mean: rare events have a median of 0.
-		if limit := clipMedians * c.median * dt; x > limit && c.n > 1 && clipMedians*m < 2*limit {
+		if limit := clipMedians * c.median * dt; moved && x > limit && c.n > 1 && clipMedians*m < 2*limit {
 			x = limit
 		}
 		e := x - m
 		sq := e * e
-		if c.n >= clipAfter && e > 0 && sq*n > clipSigma*clipSigma*(c.sumSq+m*m) {
+		if moved && c.n >= clipAfter && e > 0 && sq*n > clipSigma*clipSigma*(c.sumSq+m*m) {
 			sq = clipSigma * clipSigma * (c.sumSq + m*m) / n
 			x = m + float32(math.Sqrt(float64(sq)))
 		}

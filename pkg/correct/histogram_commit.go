@@ -86,7 +86,7 @@ func (e *histJudge) was() []float64 {
 		case s.past:
 			out[k] = e.f.tgt[k]
 		case s.gone:
-			out[k], _ = e.cs.at(i, Sample{T: s.prevT, V: s.prev})
+			out[k], _ = e.cs.at(i, Sample{T: s.prevT, V: e.h.parts[i].c.Raw}) // prev may have been put back
 		}
 	}
 	return out

@@ -35,11 +35,14 @@ func (e *histJudge) earlier(found *findings) bool {
 			return false
 		}
 	}
-	below, cur, before := 0.0, 0.0, 0.0
-	for _, i := range f.chain {
-		s, c := &f.seats[i], &e.h.parts[i].c
-		below += max(0, (c.before-before)-(s.cur-cur))
-		cur, before = max(cur, s.cur), max(before, c.before)
+	below, before := 0.0, 0.0
+	for k, i := range f.chain {
+		then := e.h.parts[i].c.before - before
+		if then < 0 || density(f.prev, k) < then {
+			return false // it fell with the last scrape
+		}
+		below += max(0, then-density(f.cur, k))
+		before += then
 	}
 	mean, sigma := e.s.pace.usual(float64(step) / 1000)
 	switch {

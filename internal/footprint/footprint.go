@@ -16,7 +16,7 @@ const (
 	// slackShare of what has to be walked may gather as garbage, in %.
 	slackShare = 40
 	// leastSlack may gather in any case, in bytes: less would have a small relay collect for every few requests.
-	leastSlack = 16 << 20
+	leastSlack = 12 << 20
 	// busySlack is the least while a checkpoint is written: it makes that much garbage in half a second, and the collector would run
 	// five to ten times a second. Each time whoever waits for an answer waits longer; see docs/decisions/0019.
 	busySlack = 48 << 20
@@ -42,7 +42,7 @@ const (
 	// idleLooks is how many looks in a row it must have been free at.
 	idleLooks = 2
 	// idlePause is how many looks pass before the next time at least: giving back stops allocations for some milliseconds.
-	idlePause = 30
+	idlePause = 3
 )
 
 // idle sees what stays free.
@@ -91,15 +91,14 @@ func Keep(ctx context.Context, busy func() bool) {
 		case <-tick.C:
 		}
 		metrics.Read(heap)
-		if unused.look(heap[2].Value.Uint64()) {
+		least := uint64(leastSlack)
+		if busy() {
+			least = busySlack // what it leaves free it needs again, and gives back at its end
+		} else if unused.look(heap[2].Value.Uint64()) {
 			debug.FreeOSMemory()
 		}
 		if fixed {
 			continue
-		}
-		least := uint64(leastSlack)
-		if busy() {
-			least = busySlack
 		}
 		if want := gcPercent(heap[0].Value.Uint64(), heap[1].Value.Uint64(), least); want != now {
 			now = want

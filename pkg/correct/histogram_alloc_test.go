@@ -47,6 +47,38 @@ func TestHealthyHistogramsDoNotAllocate(t *testing.T) {
 	}
 }
 
+// Rule (docs/decisions/0016): a new histogram whose parts go on to the next timestamp has rows, not a queue that is judged: each part
+// goes out at once, and none but the first is for Offer.
+func TestANewHistogramHasRows(t *testing.T) {
+	h, s := healthyHistogram(t)
+	h.Expect(false)
+	offered := 0
+	for range 4 {
+		for i := range s {
+			s[i].T += 15000
+			s[i].V += float64(min(i+1, 12))
+			if h.Healthy(i, s[i]) {
+				continue
+			}
+			offered++
+			if _, held := h.Offer(i, correct.Policy{}, s[i], 0); held {
+				t.Fatalf("part %d waits", i)
+			}
+		}
+	}
+	if offered != 1 {
+		t.Errorf("%d samples were for Offer", offered)
+	}
+	for h.Waiting() && h.Complete() {
+		if out := h.Decide(correct.Policy{}); len(out) > 0 {
+			t.Errorf("%d samples were judged", len(out))
+		}
+	}
+	if h.Waiting() {
+		t.Error("waits still, with all its parts there")
+	}
+}
+
 func TestCorrectedHistogramsDoNotAllocate(t *testing.T) {
 	h, s := healthyHistogram(t)
 	// A restart that start timestamps tell, so that nothing stays open.

@@ -20,6 +20,7 @@ type identities struct {
 	last    identityWriter
 	packing []byte // scratch, as the next one
 	spare   []byte
+	slab    []byte // the compressed ones stand side by side: one by one each would be an object for the collector, and rounded up
 }
 
 // identityPage is what was met of one page's places, the newest last.
@@ -28,8 +29,8 @@ type identityPage struct {
 	open   []byte   // the same, to be compressed
 }
 
-// openBytes is how much of a page is collected before it is compressed.
-const openBytes = 64 << 10
+// openBytes is how much of a page is collected before it is compressed, slabBytes how much of compressed ones stands side by side.
+const openBytes, slabBytes = 64 << 10, 64 << 10
 
 func newIdentities() *identities { return &identities{pages: map[uint32]*identityPage{}} }
 
@@ -56,10 +57,20 @@ func (x *identities) meet(place uint32, b *rewrite.Batch, i int, l *labelsOf) {
 	p.open = x.last.append(p.open, place%pageLen, b, i, l)
 	if place%pageLen == pageLen-1 || len(p.open) > openBytes {
 		x.packing = snappy.Encode(x.packing[:cap(x.packing)], p.open)
-		p.packed = append(p.packed, append([]byte(nil), x.packing...))
+		p.packed = append(p.packed, x.keep(x.packing))
 		x.bytes += len(x.packing)
 		p.open, x.spare = nil, p.open[:0]
 	}
+}
+
+// keep copies what was compressed to where it stays until its page goes.
+func (x *identities) keep(packed []byte) []byte {
+	if len(x.slab)+len(packed) > cap(x.slab) {
+		x.slab = make([]byte, 0, max(slabBytes, len(packed)))
+	}
+	from := len(x.slab)
+	x.slab = append(x.slab, packed...)
+	return x.slab[from:len(x.slab):len(x.slab)]
 }
 
 // each calls fn for everything that was met of the page, the newest last. The

@@ -28,7 +28,7 @@ func NewMark(low uint64) *Mark {
 // Account is what a batch came with and what of that does not go out, in samples and native histograms:
 // accepted + zeros = delivered + rejected + left out (repeated, deduplicated, dropped by relabelling) + pending.
 type Account struct {
-	Samples      uint32 // in the record of the journal
+	Samples      uint32 // that are through with it: those of its record that are not held, and those held before that go out with it
 	Repeated     uint32 // left out: the same place in the series is taken
 	Deduplicated uint32 // left out: the elected replica of a pair tells the same
 	Zeros        uint32 // put in before resets
@@ -41,6 +41,9 @@ func (m *Mark) Settle(a Account) {
 	m.deduplicated.Add(int64(a.Deduplicated))
 	m.zeros.Add(int64(a.Zeros))
 }
+
+// Owe says that n samples of batches that were settled before the start are still held.
+func (m *Mark) Owe(n int) { m.samples.Add(-int64(n)) }
 
 // Settled are all accounts so far, added up.
 func (m *Mark) Settled() (samples, repeated, deduplicated, zeros int64) {

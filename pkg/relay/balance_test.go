@@ -9,6 +9,8 @@ import (
 
 	"github.com/golang/snappy"
 	"github.com/prometheus/prometheus/prompb"
+
+	"pawl/pkg/config"
 )
 
 // selective is an upstream that answers 429 to one tenant, or, for "*", 503 to all, until it is told otherwise.
@@ -123,4 +125,36 @@ ha: {}
 			t.Errorf("%s is %v, want %v", name, n, want)
 		}
 	}
+}
+
+// Rule: a sample that waits for the rest of its histogram is pending, though its request is settled, and still is after a
+// restart. Once nothing is corrected any more, nothing waits: it goes out.
+func TestWhatIsHeldIsPendingUntilItGoesOut(t *testing.T) {
+	up, _ := selective(t, "nobody")
+	dir := t.TempDir()
+	const rules = "correct: {join_wait: 1m}\n"
+	r := start(t, dir, up.URL, rules)
+	frames := recycled()[:20]
+	for k, f := range frames {
+		r.pushParts(t0+int64(k)*15_000, false, f...)
+	}
+	r.delivered()
+	all := float64(len(frames) * len(frames[0]))
+	r.accounted(all, 0)
+	r.pushParts(t0+int64(len(frames))*15_000, false, part{"_bucket", "1000", 240}) // fell; its siblings are to come
+	r.delivered()
+	r.accounted(all+1, 1)
+	r.stop()
+
+	r = start(t, dir, up.URL, rules)
+	r.delivered()
+	r.accounted(1, 1)
+	c := *r.current()
+	c.Correct.Mode = config.ModeObserve
+	if err := r.ApplyConfig(&c); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("let go", func() bool { return r.forwarded() == 1 })
+	r.delivered()
+	r.accounted(1, 0)
 }

@@ -17,7 +17,7 @@ func registerBacklog(reg prometheus.Registerer, r *Relay) {
 	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	reg.MustRegister(&backlog{
 		r:       r,
-		samples: desc("pawl_backlog_samples", "Samples and native histograms in the journal that are not settled with the upstream."),
+		samples: desc("pawl_backlog_samples", "Samples and native histograms in the journal that are not settled with the upstream, those that wait for the rest of their histogram included."),
 		bytes:   desc("pawl_backlog_bytes", "Bytes in the journal from the oldest request on that is not settled with the upstream."),
 		seconds: desc("pawl_backlog_seconds", "Age of the oldest request that is not settled with the upstream."),
 		journal: desc("pawl_journal_bytes", "Size of the journal on disk."),

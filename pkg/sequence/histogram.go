@@ -257,6 +257,7 @@ func (w *writer) release(g *group) {
 		if w.observe {
 			continue // it went out with its own request
 		}
+		w.account.Samples++
 		if r.Out.Drop {
 			w.account.Repeated++
 			continue
@@ -294,12 +295,38 @@ func (w *writer) park(b *rewrite.Batch) {
 				if tag != lateTag && !w.observe {
 					b.Drop(int(tag - 1))
 					w.metrics.held.Inc()
+					w.account.Samples--
 				}
 				return lateTag
 			})
 		}
 	}
 	w.groups.held = w.groups.held[:0]
+}
+
+// letGo sends what is held on its way.
+func (w *writer) letGo() {
+	for gid, g := range w.groups.all {
+		if g != nil && g.histogram.Waiting() {
+			w.touchGroup(uint32(gid))
+			for g.histogram.Waiting() {
+				w.judge(uint32(gid), g)
+			}
+		}
+	}
+}
+
+// heldSamples is how many are held.
+func (w *writer) heldSamples() (n int) {
+	if w.observe {
+		return 0 // they went out with their own requests
+	}
+	for _, g := range w.groups.all {
+		if g != nil {
+			n += g.histogram.Held()
+		}
+	}
+	return n
 }
 
 // dissolve takes a histogram apart: what it holds goes out, and its parts are

@@ -89,6 +89,9 @@ func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 	if err := w.load(); err != nil {
 		return nil, fmt.Errorf("read the series state back: %w", err)
 	}
+	if o.Mark != nil {
+		o.Mark.Owe(w.heldSamples())
+	}
 	if w.replaying = w.next < w.oldEnd; w.replaying {
 		o.Logger.Info("the journal is replayed from the last good checkpoint on", "from", w.next, "to", w.oldEnd-1, "upstream_has", w.delivered)
 	}
@@ -170,8 +173,9 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	w.overdue()
 	switch r.kind {
 	case store.KindBatch1, store.KindBatch2:
-		w.account.Samples = uint32(len(r.Batch.Samples) + len(r.Batch.Histograms))
-		w.samples += int64(w.account.Samples)
+		n := len(r.Batch.Samples) + len(r.Batch.Histograms)
+		w.account.Samples += uint32(n)
+		w.samples += int64(n)
 		it.After = w.apply(r)
 		it.Batch, it.Done = &r.Batch, func() { w.land(r) }
 	case store.KindRules:
@@ -238,8 +242,11 @@ func (w *writer) adopt(payload []byte) error {
 	w.class.adopt(c.Correct)
 	w.forgetMS = time.Duration(c.ForgetAfter).Milliseconds()
 	w.joinMS = time.Duration(c.JoinWait).Milliseconds()
-	if w.observe && c.Mode == config.ModeCorrect {
+	switch observe := c.Mode == config.ModeObserve; {
+	case w.observe && !observe:
 		w.startAnew()
+	case observe && !w.observe:
+		w.letGo() // while it is not taken for what went out already
 	}
 	w.observe = c.Mode == config.ModeObserve
 	w.pairs.adopt(c.HA, w.observe)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -430,6 +431,51 @@ func TestOnlyTheGuiltySeriesIsRejected(t *testing.T) {
 	}
 	if u.n > maxHalves+2 {
 		t.Errorf("%d requests for one refused batch", u.n)
+	}
+}
+
+// Rule (RELIABILITY.md, D): a series that stands in a refused batch several times, as one whose samples were held does, still
+// arrives in order.
+func TestARefusedBatchKeepsTheOrderOfASeries(t *testing.T) {
+	for poison := range 8 {
+		req := &prompb.WriteRequest{}
+		for k := range 8 {
+			name := "held"
+			if k == poison {
+				name = "poison"
+			}
+			req.Timeseries = append(req.Timeseries, prompb.TimeSeries{
+				Labels: []prompb.Label{{Name: "__name__", Value: name}}, Samples: []prompb.Sample{{Timestamp: int64(k+1) * 1000, Value: 1}},
+			})
+		}
+		msg, err := req.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &rewrite.Batch{}
+		if err := b.Decode(rewrite.V1, "", snappy.Encode(nil, msg), rewrite.Limits{MaxDecodedBytes: 1 << 20, MaxLabels: 10, MaxLabelValueBytes: 100}); err != nil {
+			t.Fatal(err)
+		}
+		var arrived []int64
+		u := newUpstream(t, func(_ int, body string) (int, map[string]string, string) {
+			all := series(t, body)
+			for _, s := range all {
+				if s.Labels[0].Value == "poison" {
+					return 409, nil, "no"
+				}
+			}
+			for _, s := range all {
+				arrived = append(arrived, s.Samples[0].Timestamp)
+			}
+			return 204, nil, ""
+		})
+		f := newForwarder(t, remoteWrite(t, u.URL, nil), NewMark(0), &rejects{})
+		if err := runAll(t, f, []Item{{Seq: 1, Batch: b}}, 1); err != nil {
+			t.Fatal(err)
+		}
+		if len(arrived) != 7 || !slices.IsSorted(arrived) {
+			t.Errorf("poison at %d s: samples arrived at %v", poison+1, arrived)
+		}
 	}
 }
 

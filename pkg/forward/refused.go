@@ -19,50 +19,48 @@ const maxHalves = 64
 // refused in halves again, so that only the series that the upstream does not
 // want end up in the rejected store. One poison series must not cost the rest
 // of its batch: some receivers store nothing of a request with one bad sample
-// (Prometheus, remote write 1.0). Not settled when ctx ended, another
+// (Prometheus, remote write 1.0). A half is settled with all its halves before the next one is sent, for a series may
+// stand in both, as in a batch of samples that were held. Not settled when ctx ended, another
 // configuration came first, or the batch gave up its place: then the whole of it
 // is sent again, and what the upstream has of it already it takes as a repetition.
 func (f *Forwarder) findGuilty(ctx context.Context, p *part, up *upstream, body []byte, kept rewrite.Counts, ans answer) (c course, err error) {
-	type part struct {
-		body []byte
-		kept rewrite.Counts
-		ans  answer
+	type piece struct {
+		body    []byte
+		kept    rewrite.Counts
+		ans     answer
+		refused bool // else it was not sent yet
 	}
 	budget := maxHalves
 	if p.Replay {
 		budget = 0 // most likely all of it is there already
 	}
-	guilty := []part{{body, kept, ans}} // refused, to be halved or given up
-	for len(guilty) > 0 {
-		g := guilty[len(guilty)-1]
-		guilty = guilty[:len(guilty)-1]
-		var halves [2]part
-		ok := false
-		if budget >= 2 {
-			var counts [2]rewrite.Counts
-			if halves[0].body, halves[1].body, counts, ok, err = rewrite.Split(up.version, g.body); err != nil {
-				panic(fmt.Sprintf("BUG: batch %d was encoded and cannot be split: %v", p.Seq, err))
-			}
-			halves[0].kept, halves[1].kept = counts[0], counts[1]
-		}
-		if !ok {
-			if err := f.reject(p.Item, p.lane.tenant, g.body, up.version, g.kept, g.ans); err != nil {
-				return ended, err
-			}
-			continue
-		}
-		for i := range halves {
-			h := &halves[i]
-			budget--
-			if h.ans, c = f.sendUntilSettled(ctx, p, up, h.body, h.kept); c != settled {
+	todo := []piece{{body, kept, ans, true}} // the next one last
+	for len(todo) > 0 {
+		g := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if !g.refused {
+			if g.ans, c = f.sendUntilSettled(ctx, p, up, g.body, g.kept); c != settled {
 				return c, nil
 			}
-			if h.ans.verdict == refused {
-				guilty = append(guilty, *h)
+			if g.ans.verdict != refused {
+				f.metrics.delivered(g.kept)
+				f.metrics.arrived(p.Time)
 				continue
 			}
-			f.metrics.delivered(h.kept)
-			f.metrics.arrived(p.Time)
+		}
+		if budget >= 2 {
+			first, second, counts, ok, err := rewrite.Split(up.version, g.body)
+			if err != nil {
+				panic(fmt.Sprintf("BUG: batch %d was encoded and cannot be split: %v", p.Seq, err))
+			}
+			if ok {
+				budget -= 2
+				todo = append(todo, piece{body: second, kept: counts[1]}, piece{body: first, kept: counts[0]})
+				continue
+			}
+		}
+		if err := f.reject(p.Item, p.lane.tenant, g.body, up.version, g.kept, g.ans); err != nil {
+			return ended, err
 		}
 	}
 	return settled, nil

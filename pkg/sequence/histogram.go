@@ -96,7 +96,7 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 	gs.last = gid
 	w.touchGroup(gid)
 	if !known {
-		gs.all[gid] = &group{key: key, policy: d.policy, young: w.clock + w.joinMS}
+		gs.all[gid] = &group{key: key, policy: d.policy, young: w.clock + min(w.joinMS, firstWaitMS)}
 		gs.all[gid].histogram.Expect(false)
 		if d.role == correct.RoleBucket {
 			gs.all[gid].room(gs.usual(gid))

@@ -54,6 +54,10 @@ func (h *waiting) pop() wait {
 	return x
 }
 
+// firstWaitMS is how long a new histogram waits at most for parts that nobody knows of yet, in ms of journal time: the default
+// of join_wait. Who sets that longer, for parts that are known, is not to wait so much longer for those that are not.
+const firstWaitMS = 5000
+
 // known ends that.
 func (g *group) known() {
 	g.young = 0

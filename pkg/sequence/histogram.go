@@ -304,18 +304,6 @@ func (w *writer) park(b *rewrite.Batch) {
 	w.groups.held = w.groups.held[:0]
 }
 
-// letGo sends what is held on its way.
-func (w *writer) letGo() {
-	for gid, g := range w.groups.all {
-		if g != nil && g.histogram.Waiting() {
-			w.touchGroup(uint32(gid))
-			for g.histogram.Waiting() {
-				w.judge(uint32(gid), g)
-			}
-		}
-	}
-}
-
 // heldSamples is how many are held.
 func (w *writer) heldSamples() (n int) {
 	if w.observe {

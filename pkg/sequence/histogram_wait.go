@@ -109,3 +109,20 @@ func (w *writer) overdue() {
 	}
 	gs.waits.Store(int64(len(gs.waiting)))
 }
+
+// letGo judges all of them, in the same order, so that nothing is held any more.
+func (w *writer) letGo() {
+	gs := w.groups
+	for len(gs.waiting) > 0 {
+		next := gs.waiting.pop()
+		g := gs.all[next.gid]
+		if g == nil || g.listed != next.deadline {
+			continue // dissolved
+		}
+		w.touchGroup(next.gid)
+		for g.listed = 0; g.histogram.Waiting(); {
+			w.judge(next.gid, g)
+		}
+	}
+	gs.waits.Store(0)
+}

@@ -7,9 +7,9 @@ import (
 	"pawl/internal/accuracy"
 )
 
-// TestHistogramTable is the evaluator for classic histograms.
+// TestHistogramTable is the evaluator for classic histograms. Of a few hours of little traffic, one event is too much: it takes more seeds.
 func TestHistogramTable(t *testing.T) {
-	s, margin := settings(t, accuracy.Settings{Seeds: 4, Hours: 6})
+	s, margin := settings(t, accuracy.Settings{Seeds: 20, Hours: 10})
 	measureHistograms(t, accuracy.HistClasses(), s, margin)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sort"
 )
 
@@ -36,16 +37,18 @@ func (d *blockDetails) begin(f io.ReaderAt, s *segment) (err error) {
 	d.tail = nil
 	if k := len(s.blocks) - 1; k >= 0 {
 		seq, end := s.blockEnd(k)
-		d.tail, err = readMarks(f, s.blocks[k], seq, end)
+		d.tail, err = readMarks(f, s.blocks[k], seq, end, s.samplesBefore(k+1))
 	}
 	return err
 }
 
-// readMarks walks over the record headers of a block that ends before record next at byte end.
-func readMarks(f io.ReaderAt, b block, next uint64, end int64) ([]mark, error) {
+// readMarks walks over the record headers of a block that ends before record next at byte end, with samples in the segment up to
+// there. The headers are not checked, so a mark's samples are what is left of the block's behind it: what stands before a record, and
+// may never be read again, has no say in what waits from that record on.
+func readMarks(f io.ReaderAt, b block, next uint64, end, samples int64) ([]mark, error) {
 	var (
 		marks = make([]mark, 0, next-b.seq)
-		m     = mark{offset: b.offset, samples: b.samples}
+		m     = mark{offset: b.offset}
 		raw   [recordHeaderLen]byte
 	)
 	for seq := b.seq; seq < next; seq++ {
@@ -59,10 +62,13 @@ func readMarks(f io.ReaderAt, b block, next uint64, end int64) ([]mark, error) {
 		if reason != "" || h.seq != seq {
 			return nil, fmt.Errorf("record %d: index and records disagree (%s)", seq, reason)
 		}
-		m.time = h.time
+		m.time, m.samples = h.time, int64(h.samples)
 		marks = append(marks, m)
 		m.offset += h.size()
-		m.samples += int64(h.samples)
+	}
+	for i := range slices.Backward(marks) {
+		samples -= marks[i].samples
+		marks[i].samples = samples
 	}
 	return marks, nil
 }
@@ -99,8 +105,9 @@ func (j *Journal) mark(s *segment, k int, seq uint64, tail bool) mark {
 	}
 	if j.details.first != b.seq || j.details.cached == nil {
 		next, end := s.blockEnd(k)
+		before := s.samplesBefore(k + 1)
 		j.mu.Unlock()
-		marks, err := readBlockMarks(s.path, b, next, end)
+		marks, err := readBlockMarks(s.path, b, next, end, before)
 		j.mu.Lock()
 		if err != nil {
 			return mark{offset: b.offset, samples: b.samples, time: b.time}
@@ -111,13 +118,13 @@ func (j *Journal) mark(s *segment, k int, seq uint64, tail bool) mark {
 	return j.details.cached[seq-b.seq]
 }
 
-func readBlockMarks(path string, b block, next uint64, end int64) ([]mark, error) {
+func readBlockMarks(path string, b block, next uint64, end, samples int64) ([]mark, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readMarks(f, b, next, end)
+	return readMarks(f, b, next, end, samples)
 }
 
 // segmentOf is the index of the segment that holds seq, or will; seq is not before the first. mu is held.

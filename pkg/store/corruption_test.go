@@ -43,6 +43,23 @@ func openAndRead(t testing.TB, dir string) (first uint64, got []Record, err erro
 	return j.First(), got, err
 }
 
+// What stands before a record is not read again once it is delivered, so damage to it must not change what is said to wait behind it.
+func TestBacklogDoesNotTrustWhatIsBeforeIt(t *testing.T) {
+	f, segs, first := makeSegments(t)
+	b := bytes.Clone(f[segs[0]])
+	b[segmentHeaderLen+12+1] ^= 8 // 2,048 samples in the first record's header
+	dir := t.TempDir()
+	f.with(segs[0], b).write(t, dir)
+	j := openJournal(t, dir, JournalOptions{SegmentBytes: 3000, Sync: true})
+	var want int64
+	for n := first + 1; n <= 300; n++ {
+		want += int64(sample(int(n)).Samples)
+	}
+	if got, _, _ := j.Backlog(first + 1); got != want {
+		t.Errorf("%d samples wait from record %d on, want %d", got, first+1, want)
+	}
+}
+
 func TestNamedCorruptions(t *testing.T) {
 	f, segs, first := makeSegments(t)
 	n := len(segs)

@@ -64,6 +64,14 @@ func (s *segment) blockEnd(k int) (seq uint64, offset int64) {
 	return s.next, s.end
 }
 
+// samplesBefore is how many samples of s are before block k, or all for the block after the last.
+func (s *segment) samplesBefore(k int) int64 {
+	if k < len(s.blocks) {
+		return s.blocks[k].samples
+	}
+	return s.samples
+}
+
 func (s *segment) footer() *footer {
 	return &footer{next: s.next, samples: s.samples, last: s.last, blocks: s.blocks}
 }

@@ -276,9 +276,14 @@ func TestReadyFollowsTheSource(t *testing.T) {
 	for _, c := range []struct {
 		src  *fake
 		code int
-	}{{full(), 200}, {&fake{}, 503}, {&fake{status: Status{Ready: true}, err: errDisk}, 503}} {
-		if resp, b := ask(New(c.src, Options{}), request("GET", "/-/ready", "")); resp.StatusCode != c.code {
-			t.Errorf("%s %s, want %d", resp.Status, b, c.code)
+		body string
+	}{
+		{full(), 200, "Pawl is Ready.\n"},
+		{&fake{status: Status{NotReady: "the relay is starting"}}, 503, "Pawl is not ready: the relay is starting.\n"},
+		{&fake{status: Status{Ready: true}, err: errDisk}, 503, fmt.Sprintf("Pawl is not ready: %v.\n", errDisk)},
+	} {
+		if resp, b := ask(New(c.src, Options{}), request("GET", "/-/ready", "")); resp.StatusCode != c.code || string(b) != c.body {
+			t.Errorf("%s %s, want %d %s", resp.Status, b, c.code, c.body)
 		}
 		if resp, _ := ask(New(c.src, Options{}), request("GET", "/-/healthy", "")); resp.StatusCode != 200 {
 			t.Errorf("healthy: %s", resp.Status)

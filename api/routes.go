@@ -83,8 +83,11 @@ func (s *server) healthy(w http.ResponseWriter, _ *http.Request) {
 
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	st, err := s.src.Status(r.Context())
-	if err != nil || !st.Ready {
-		plain(w, http.StatusServiceUnavailable, "Pawl is not ready.\n")
+	if err != nil {
+		st = Status{NotReady: err.Error()}
+	}
+	if !st.Ready {
+		plain(w, http.StatusServiceUnavailable, "Pawl is not ready: "+st.NotReady+".\n")
 		return
 	}
 	plain(w, http.StatusOK, "Pawl is Ready.\n")

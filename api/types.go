@@ -41,8 +41,9 @@ type Status struct {
 	Version       string    `json:"version"`
 	StartTime     time.Time `json:"startTime"`
 	UptimeSeconds float64   `json:"uptimeSeconds"`
-	Mode          string    `json:"mode"`  // correct
-	Ready         bool      `json:"ready"` // accepts writes
+	Mode          string    `json:"mode"`               // correct
+	Ready         bool      `json:"ready"`              // accepts writes
+	NotReady      string    `json:"notReady,omitempty"` // why it does not, in words
 
 	Journal    JournalStatus    `json:"journal"`
 	Checkpoint CheckpointStatus `json:"checkpoint"`

@@ -33,12 +33,15 @@ func (a admin) Status(ctx context.Context) (api.Status, error) {
 	h, j := r.forward.Health(), r.disk.journal
 	s := api.Status{
 		Version: r.opts.Version, StartTime: r.started, UptimeSeconds: time.Since(r.started).Seconds(),
-		Mode: r.current().Correct.Mode, Ready: r.pressure() == nil, Series: p.Series,
+		Mode: r.current().Correct.Mode, Ready: true, Series: p.Series,
 		Journal:    api.JournalStatus{First: j.First(), End: j.End(), Applied: p.Applied, Delivered: r.mark.Low(), Bytes: j.Bytes()},
 		Checkpoint: api.CheckpointStatus{Version: p.Good.Version, Seq: p.Good.Seq, Keys: p.Good.Keys},
 		Upstream: api.UpstreamStatus{
 			URL: h.URL, Healthy: h.Healthy, LastError: h.LastError, LastSuccess: h.LastSuccess, InFlight: h.InFlight, HeldTenants: h.HeldTenants,
 		},
+	}
+	if err := r.pressure(); err != nil {
+		s.Ready, s.NotReady = false, err.Error()
 	}
 	for _, t := range h.Held {
 		s.Upstream.Held = append(s.Upstream.Held, api.HeldTenant{Tenant: t.Tenant, Since: t.Since, Status: t.Status, LastError: t.LastError, Batches: t.Batches})

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 
 	"pawl/pkg/config"
+	"pawl/pkg/sequence"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -530,13 +531,24 @@ func TestRefusedBatchesAreListed(t *testing.T) {
 	}
 }
 
-// Rule: a request is answered 503 while the relay stops, never 4xx.
+// Rule: a request is answered 503 while the relay stops, never 4xx, and readiness says why.
 func TestStoppingAnswers503(t *testing.T) {
 	up := newRecorder(t)
 	r := start(t, t.TempDir(), up.URL, "")
 	r.Quiesce()
 	if status, _ := r.post("", request("requests_total", t0, 1)); status != http.StatusServiceUnavailable {
 		t.Errorf("answered %d, want 503", status)
+	}
+	for name, url := range map[string]string{"write": r.write.URL, "admin": r.admin.URL} {
+		resp, err := http.Get(url + "/-/ready")
+		if err != nil {
+			t.Fatal(err)
+		}
+		why, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(why), sequence.ErrStopping.Error()) {
+			t.Errorf("%s listener: %s, %q does not say why", name, resp.Status, why)
+		}
 	}
 }
 

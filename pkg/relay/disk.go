@@ -194,16 +194,25 @@ func (d *disk) watch(ctx context.Context, current func() *config.Config, checkpo
 // repeated to it after a crash.
 const noteEvery = 200 * time.Millisecond
 
-// noteDelivered keeps the note of what the upstream has until ctx is done.
+// noteDelivered keeps the note of what the upstream has until ctx is done. What
+// cannot be noted is tried again; the log hears of the first failure and of the end.
 func (d *disk) noteDelivered(ctx context.Context, low func() uint64) error {
 	tick := time.NewTicker(noteEvery)
 	defer tick.Stop()
+	failing := false
 	for noted := low(); ; {
 		if now := low(); now > noted && now >= d.journal.First() {
-			if err := d.note.Save(now); err != nil {
-				d.log.Warn("cannot note what was delivered; more will be repeated after a crash", "err", err)
+			err := d.note.Save(now)
+			switch {
+			case err == nil:
+				noted = now
+				if failing {
+					d.log.Info("what was delivered is noted again")
+				}
+			case !failing:
+				d.log.Warn("cannot note what was delivered; more will be repeated after a crash; it is tried again", "err", err)
 			}
-			noted = now
+			failing = err != nil
 		}
 		select {
 		case <-ctx.Done():

@@ -1,11 +1,18 @@
 package relay
 
 import (
+	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"pawl/pkg/config"
+	"pawl/pkg/store"
 )
 
 // Rule: whoever lets the relay fill the disk beyond what a checkpoint needs is told at the start.
@@ -26,4 +33,46 @@ func TestAWatermarkUnderWhatACheckpointNeedsIsWarnedOf(t *testing.T) {
 			t.Errorf("%+v: %s", c, &log)
 		}
 	}
+}
+
+// Rule: on a disk that takes nothing, what was delivered is noted once it does, and the log hears of it once, not five times a second.
+func TestWhatWasDeliveredIsNotedOnceTheDiskTakesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		j, err := store.OpenJournal(dir, store.JournalOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		if err := j.Append([]store.Record{{Kind: store.KindTick}, {Kind: store.KindTick}}); err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		d := &disk{journal: j, note: store.NewDelivered(dir, j), log: slog.New(slog.NewTextHandler(&log, nil))}
+		inTheWay := filepath.Join(dir, "delivered.tmp")
+		if err := os.Mkdir(inTheWay, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		var low atomic.Uint64
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- d.noteDelivered(ctx, low.Load) }()
+		synctest.Wait()
+		low.Store(2)
+		time.Sleep(20 * noteEvery)
+		if err := os.Remove(inTheWay); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * noteEvery)
+		stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if seq, err := d.note.Load(); seq != 2 || err != nil {
+			t.Errorf("noted: %d, %v", seq, err)
+		}
+		if n := strings.Count(log.String(), "\n"); n != 2 {
+			t.Errorf("%d lines, want one of the failure and one of its end:\n%s", n, &log)
+		}
+	})
 }

@@ -36,6 +36,7 @@ type Handler struct {
 	sink     Sink
 	pressure func() error // why nothing is accepted now, nil to accept
 	settings atomic.Pointer[config.Receive]
+	known    func() int
 	memory   atomic.Pointer[rewrite.Memory] // of label sets that were good under the settings
 	firsts   sync.Pool                      // of *[firstRead]byte
 	budget   budget
@@ -49,6 +50,7 @@ type Handler struct {
 type Options struct {
 	Sink       Sink
 	Pressure   func() error
+	Known      func() int // how many series there are
 	Settings   config.Receive
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -56,7 +58,7 @@ type Options struct {
 
 // New makes the handler.
 func New(o Options) *Handler {
-	h := &Handler{sink: o.Sink, pressure: o.Pressure, log: o.Logger, firsts: sync.Pool{New: func() any { return new([firstRead]byte) }}}
+	h := &Handler{sink: o.Sink, pressure: o.Pressure, known: o.Known, log: o.Logger, firsts: sync.Pool{New: func() any { return new([firstRead]byte) }}}
 	h.metrics = newMetrics(o.Registerer, &h.budget)
 	h.Configure(o.Settings)
 	promauto.With(o.Registerer).NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_receive_memory_bytes",
@@ -65,14 +67,17 @@ func New(o Options) *Handler {
 	return h
 }
 
-// memoryBytes bounds what is remembered of label sets, in bytes: one and a half
-// million of them. It is taken as they come.
-const memoryBytes = 64 << 20
+// What is remembered of label sets is bounded, in bytes: by memoryShare for each series that there is, or memoryBytes if that
+// is more, one and a half million of them. It is taken as they come.
+const memoryBytes, memoryShare = 64 << 20, 48
+
+// memoryMost is what may be remembered now. Label sets that come, are refused and so become no series have room in memoryBytes at most.
+func (h *Handler) memoryMost() int { return max(memoryBytes, memoryShare*h.known()) }
 
 // Configure puts other limits in force, from the next request on.
 func (h *Handler) Configure(s config.Receive) {
 	if old := h.settings.Load(); old == nil || old.MaxLabels != s.MaxLabels || old.MaxLabelValueBytes != s.MaxLabelValueBytes {
-		h.memory.Store(rewrite.NewMemory(memoryBytes, limitsOf(&s)))
+		h.memory.Store(rewrite.NewMemory(h.memoryMost, limitsOf(&s)))
 	}
 	h.settings.Store(&s)
 }

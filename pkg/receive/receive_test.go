@@ -53,7 +53,7 @@ func handler(s *sink, change func(*config.Receive)) *Handler {
 	if change != nil {
 		change(&set)
 	}
-	return New(Options{Sink: s, Pressure: func() error { return nil }, Settings: set,
+	return New(Options{Sink: s, Pressure: func() error { return nil }, Known: func() int { return 0 }, Settings: set,
 		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 }
 
@@ -345,5 +345,16 @@ func TestAReloadedLimitHoldsForLabelSetsThatCameBefore(t *testing.T) {
 	h.Configure(config.Default().Receive)
 	if got := send(); got != http.StatusNoContent {
 		t.Error(got)
+	}
+}
+
+// Rule: what is remembered of label sets may grow with the series that there are, and no further: what is refused makes no series.
+func TestWhatMayBeRememberedGrowsWithTheSeries(t *testing.T) {
+	h := handler(&sink{}, nil)
+	for series, want := range map[int]int{0: memoryBytes, memoryBytes / memoryShare: memoryBytes, 5_000_000: 5_000_000 * memoryShare} {
+		h.known = func() int { return series }
+		if got := h.memoryMost(); got != want {
+			t.Errorf("%d series: %d bytes, want %d", series, got, want)
+		}
 	}
 }

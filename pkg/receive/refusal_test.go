@@ -19,7 +19,7 @@ import (
 // increase() over pawl_refused_requests_total sees it; and each is one series.
 func TestEveryRefusalIsCountedFromZero(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	h := New(Options{Sink: &sink{}, Pressure: func() error { return nil }, Settings: config.Default().Receive,
+	h := New(Options{Sink: &sink{}, Pressure: func() error { return nil }, Known: func() int { return 0 }, Settings: config.Default().Receive,
 		Logger: slog.New(slog.DiscardHandler), Registerer: reg})
 	series := func() map[string]float64 {
 		families, err := reg.Gather()
@@ -76,7 +76,7 @@ func labelled(m *dto.Metric) string {
 // every line break in it is a row of backslashes.
 func TestRefusalsAreQuotedOnceInTheLog(t *testing.T) {
 	var out bytes.Buffer
-	h := New(Options{Sink: &sink{}, Pressure: func() error { return nil }, Settings: config.Default().Receive,
+	h := New(Options{Sink: &sink{}, Pressure: func() error { return nil }, Known: func() int { return 0 }, Settings: config.Default().Receive,
 		Logger: slog.New(slog.NewTextHandler(&out, nil)), Registerer: prometheus.NewRegistry()})
 	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(bodyV1()))
 	r.Header.Set("Content-Type", "text/x\ny")

@@ -124,7 +124,7 @@ func (r *Relay) join() error {
 	r.connections = receive.NewConnections(o.Config.Receive.MaxConnections)
 	registerConnections(o.Registry, r.connections)
 	r.receive = receive.New(receive.Options{
-		Sink: r.sequence, Pressure: r.pressure, Settings: o.Config.Receive, Logger: o.Logger, Registerer: o.Registry,
+		Sink: r.sequence, Pressure: r.pressure, Known: r.sequence.Known, Settings: o.Config.Receive, Logger: o.Logger, Registerer: o.Registry,
 	})
 	return nil
 }

@@ -111,7 +111,7 @@ func BenchmarkDecodeAgain(b *testing.B) {
 	versions(b, func(b *testing.B, v Version, body []byte) {
 		var batch Batch
 		lim := benchLimits
-		lim.Memory = NewMemory(1<<20, lim)
+		lim.Memory = NewMemory(func() int { return 1 << 20 }, lim)
 		perSample(b, func() {
 			if err := batch.Decode(v, "tenant", body, lim); err != nil {
 				b.Fatal(err)

@@ -1,7 +1,6 @@
 package rewrite
 
 import (
-	"math/bits"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -20,18 +19,18 @@ import (
 // only: Decode passes over a Memory that was made for others. It is safe for
 // concurrent use.
 type Memory struct {
-	maxLabels, maxValue int  // the limits it was made for
-	bytes               int  // what it may take
-	placeBits           uint // how much of a slot its place takes at most
+	maxLabels, maxValue int        // the limits it was made for
+	most                func() int // bytes that it may take, now
 	hash                blockHash
 
 	mu      sync.RWMutex
 	pages   []*page  // nil: given back
 	held    int      // pages that are not nil
-	slots   []uint32 // by hash, open addressing: place + 1 in the low placeBits, some of the hash above; 0 empty
+	slots   []uint32 // by hash, open addressing: place + 1 in the low places, some of the hash above; 0 empty
 	used    int
-	filling int // the page that takes what is learned
-	hand    int // the page to be asked next whether it is still used
+	places  uint // the bits of a slot that its place takes
+	filling int  // the page that takes what is learned
+	hand    int  // the page to be asked next whether it is still used
 
 	sweepAt atomic.Int64 // ms, when the next pages are asked
 }
@@ -67,28 +66,31 @@ const (
 	sweepEvery, sweepPages = 1000, 4
 )
 
-// NewMemory makes a Memory of at most so many bytes (31 to 37 a label set) for requests under these limits.
-func NewMemory(bytes int, under Limits) *Memory {
+// leastPlaces is room for four million label sets.
+const leastPlaces = 22
+
+// NewMemory makes a Memory for requests under these limits. most says how many bytes it may take (31 to 37 a label set) and may be
+// called by anybody: where that becomes less, it takes no more until so much is given back.
+func NewMemory(most func() int, under Limits) *Memory {
 	under = under.bounded()
 	return &Memory{
-		maxLabels: under.MaxLabels, maxValue: under.MaxLabelValueBytes, bytes: bytes,
-		placeBits: uint(bits.Len(uint(bytes/pageBytes+1) << pageBits)),
-		hash:      newBlockHash(), slots: make([]uint32, leastSlot),
+		maxLabels: under.MaxLabels, maxValue: under.MaxLabelValueBytes, most: most,
+		hash: newBlockHash(), slots: make([]uint32, leastSlot), places: leastPlaces,
 	}
 }
 
 // slot is what stands for a label set at a place: the rest of it, next to always, tells without
 // a look at the place that this is another one. A look there is a miss of the cache.
 func (m *Memory) slot(hash uint64, place uint32) uint32 {
-	return uint32(hash>>32)>>m.placeBits<<m.placeBits | place + 1
+	return uint32(hash>>32)>>m.places<<m.places | place + 1
 }
 
 // place is the place that a slot stands for.
-func (m *Memory) place(slot uint32) uint32 { return slot&(1<<m.placeBits-1) - 1 }
+func (m *Memory) place(slot uint32) uint32 { return slot&(1<<m.places-1) - 1 }
 
 // differs tells whether a slot is certainly not that of a hash.
 func (m *Memory) differs(slot uint32, hash uint64) bool {
-	return (slot^uint32(hash>>32))>>m.placeBits != 0
+	return (slot^uint32(hash>>32))>>m.places != 0
 }
 
 // Bytes is what the Memory holds on to.
@@ -177,7 +179,7 @@ func (m *Memory) add(b *labelBlock, now int64) bool {
 		}
 	}
 	if (m.used+1)*4 > len(m.slots)*3 {
-		if m.size()+8*len(m.slots) > m.bytes {
+		if m.size()+8*len(m.slots) > m.most() {
 			return false
 		}
 		m.resize(2 * len(m.slots))
@@ -194,9 +196,9 @@ func (m *Memory) add(b *labelBlock, now int64) bool {
 // open begins a page. Where all room is taken, one that nobody uses makes way; the others stay:
 // were the oldest to go, more series than there is room for would drive one another out.
 func (m *Memory) open(now int64) bool {
-	if m.size()+pageBytes > m.bytes {
+	if most := m.most(); m.size()+pageBytes > most {
 		m.sweep(now, len(m.pages), 1)
-		if m.size()+pageBytes > m.bytes {
+		if m.size()+pageBytes > most {
 			return false
 		}
 	}
@@ -210,6 +212,10 @@ func (m *Memory) open(now int64) bool {
 	if m.filling < 0 {
 		m.filling = len(m.pages)
 		m.pages = append(m.pages, nil)
+		if (len(m.pages)<<pageBits)>>m.places != 0 { // the last of them would be place + 1
+			m.places++
+			m.resize(len(m.slots))
+		}
 	}
 	p := new(page)
 	p.seen.Store(now)

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 func remembering(bytes int) Limits {
 	lim := benchLimits
-	lim.Memory = NewMemory(bytes, lim)
+	lim.Memory = NewMemory(func() int { return bytes }, lim)
 	return lim
 }
 
@@ -201,6 +202,46 @@ func TestMoreLabelSetsThanFitDoNotDriveOneAnotherOut(t *testing.T) {
 	}
 }
 
+// Rule: what may be remembered is asked for when it is needed: more is taken at once, and where it is less now, nothing more is
+// taken, nor is what is still used driven out.
+func TestTheBoundOfAMemoryMayMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const least = 4*pageBytes + 4*(8192+4096) // the index is there twice while it grows
+		var most atomic.Int64
+		lim := benchLimits
+		lim.Memory = NewMemory(func() int { return int(most.Load()) }, lim)
+		m := lim.Memory
+		m.places = 11 // so that they have to have more room
+		var b Batch
+		meet := func(n int) {
+			for i := range n {
+				bothWays(t, &b, "", loadV1(t, 1000, 1000*i), lim)
+			}
+		}
+		for _, c := range []struct{ most, want int }{{least, 4 * pageLen}, {10 * least, 20_000}, {least, 20_000}} {
+			most.Store(int64(c.most))
+			meet(20)
+			if m.used != c.want {
+				t.Fatalf("%d label sets are held where %d bytes are allowed, want %d", m.used, c.most, c.want)
+			}
+		}
+		meet(25)
+		if m.used != 20*pageLen { // the page at hand has room
+			t.Errorf("%d label sets are held where less is allowed than is held, want %d", m.used, 20*pageLen)
+		}
+		if m.places < 15 || m.places > 16 {
+			t.Errorf("a place takes %d bits of a slot", m.places)
+		}
+		for range 100 {
+			time.Sleep(time.Minute)
+			meet(1)
+		}
+		if got := m.Bytes(); got > least {
+			t.Errorf("%d bytes are held by what nobody uses, %d are allowed", got, least)
+		}
+	})
+}
+
 func TestAMemoryMayBeUsedByManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lim := remembering(8 * pageBytes)
@@ -293,7 +334,7 @@ func FuzzDecodeAgain(f *testing.F) {
 			return
 		}
 		lim := fuzzLimits
-		lim.Memory = NewMemory(1<<20, lim)
+		lim.Memory = NewMemory(func() int { return 1 << 20 }, lim)
 		var b Batch
 		for _, m := range [][]byte{first, second, first, append(bytes.Clone(second), first...)} {
 			bothWays(t, &b, tenant, snappy.Encode(nil, m), lim)

@@ -32,8 +32,11 @@ const (
 	longestInterval = 10 * time.Minute
 	// replaySamples: no more are replayed after a crash, while requests are accepted already: some 20 s.
 	replaySamples = 30_000_000
-	// freshBytes: so much is kept of new series' labels, compressed, before a checkpoint takes them off.
+	// freshBytes: so much is kept of new series' labels, compressed, before a checkpoint takes them off, or freshShare for each
+	// series that there is, if that is more: a fixed bound alone makes a first contact the dearer for each series the more
+	// there are, for every checkpoint has all that came before it changed again. Labels of targets take some 12 bytes a series.
 	freshBytes = 16 << 20
+	freshShare = 16
 )
 
 // dueNow tells whether it is time for the next checkpoint.
@@ -41,11 +44,19 @@ func (w *writer) dueNow() bool {
 	if w.draft != nil {
 		return false
 	}
-	if w.labels.bytes > freshBytes || w.samples > replaySamples {
+	if w.overfull() {
 		return true
 	}
 	return time.Since(w.lastBegan) >= min(max(w.every, costShare*w.lastBusy), max(w.every, killpoint.Duration(killpoint.EnvCheckpoint, longestInterval)))
 }
+
+// overfull tells whether so much has gathered since the last draft that the next cannot wait.
+func (w *writer) overfull() bool {
+	return w.labels.bytes > freshMost(w.table.live) || w.samples > replaySamples
+}
+
+// freshMost is how much may be kept of new series' labels, in bytes, where there are so many series, the new ones among them.
+func freshMost(series int) int { return max(freshBytes, freshShare*series) }
 
 // beginCheckpoint makes the state after the last record the next checkpoint:
 // it marks what has changed since the last draft, to be copied bit by bit, and

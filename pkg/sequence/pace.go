@@ -60,7 +60,7 @@ func (w *writer) hurry() {
 // hurryDue does it when what is to be replayed after a crash, or what is kept
 // of new series in memory, has grown so much that the next draft is due.
 func (w *writer) hurryDue() {
-	if w.samples > replaySamples || w.labels.bytes > freshBytes {
+	if w.overfull() {
 		w.hurry()
 	}
 }

@@ -3,6 +3,7 @@ package sequence
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,21 +47,47 @@ func TestACheckpointRests(t *testing.T) {
 // Rule: a checkpoint hurries when what would be replayed after a crash, or what
 // is kept of new series, is so much that the next one is due.
 func TestACheckpointHurriesWhenTheNextIsDue(t *testing.T) {
+	const many = 2 * freshBytes / freshShare // series
 	for what, c := range map[string]struct {
 		samples int64
+		series  int
 		bytes   int
 		want    bool
 	}{
-		"little": {replaySamples, freshBytes, false}, "many samples": {replaySamples + 1, 0, true}, "many new series": {0, freshBytes + 1, true},
+		"little": {replaySamples, 0, freshBytes, false}, "many samples": {replaySamples + 1, 0, 0, true}, "many new series": {0, 0, freshBytes + 1, true},
+		"many new series, for as many as there are": {0, many, 2 * freshBytes, false}, "for those, too": {0, many, 2*freshBytes + 1, true},
 	} {
 		w := newTestWriter(t)
 		w.hurryDue() // there is none
 		w.draft = &draft{haste: make(chan struct{})}
-		w.samples, w.labels.bytes = c.samples, c.bytes
+		w.samples, w.table.live, w.labels.bytes = c.samples, c.series, c.bytes
 		w.hurryDue()
 		if got := w.draft.hurries(); got != c.want {
 			t.Errorf("%s: hurries is %v", what, got)
 		}
 		w.draft = nil
+	}
+}
+
+// Rule: however many series come for the first time, the labels of so many more as are there already, in proportion, have a
+// checkpoint due: their number grows as the logarithm of that of the series, and where labels take what those of targets do there is none.
+func TestCheckpointsOfAFirstContactGrowAsItsLogarithm(t *testing.T) {
+	checkpoints := func(series, label int) (n int) {
+		for known, fresh := 0, 0; known < series; known += 1000 {
+			if fresh += 1000 * label; fresh > freshMost(known+1000) {
+				n, fresh = n+1, 0
+			}
+		}
+		return n
+	}
+	if n := checkpoints(50_000_000, 14); n != 0 {
+		t.Errorf("labels of 14 bytes: %d checkpoints", n)
+	}
+	for _, label := range []int{24, 32, 64} {
+		first, second := checkpoints(5_000_000, label), checkpoints(50_000_000, label)
+		more := math.Log(10) / -math.Log(1-float64(freshShare)/float64(label)) // known (1 - 16/label) times as many before each
+		if n := second - first; float64(n) > more+1 {
+			t.Errorf("labels of %d bytes: %d checkpoints for 5 million series and %d for ten times as many, want %.1f more", label, first, second, more)
+		}
 	}
 }

@@ -102,6 +102,9 @@ func (s *Sequencer) Run(ctx context.Context) error {
 // to the caller again, and nothing of it was accepted.
 func (s *Sequencer) Commit(r *Request) error { return s.committer.commit(r) }
 
+// Known is how many series there are.
+func (s *Sequencer) Known() int { return int(s.writer.live.Load()) }
+
 // Adopt puts rules in force for everything committed from now on. They go
 // through the journal, so that a replay finds them where they changed.
 func (s *Sequencer) Adopt(d config.Decisions) error {

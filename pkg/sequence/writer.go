@@ -70,6 +70,7 @@ type writer struct {
 
 	flow    *flow // what is in memory; the forwarder's goroutines take off
 	applied atomic.Uint64
+	live    atomic.Int64 // how many series there are, for everybody
 
 	// What batches are looked through for before they get here: the labels in force, which is a hint only.
 	seek *atomic.Pointer[rewrite.PairLabels]
@@ -95,8 +96,14 @@ func newWriter(o Options, good store.Checkpoint, m *metrics) (*writer, error) {
 	if w.replaying = w.next < w.oldEnd; w.replaying {
 		o.Logger.Info("the journal is replayed from the last good checkpoint on", "from", w.next, "to", w.oldEnd-1, "upstream_has", w.delivered)
 	}
-	m.series.Set(float64(w.table.live))
+	w.count()
 	return w, nil
+}
+
+// count tells everybody else how many series there are.
+func (w *writer) count() {
+	w.live.Store(int64(w.table.live))
+	w.metrics.series.Set(float64(w.table.live))
 }
 
 // run is the way of every request: take the next, apply it, hand it on.
@@ -189,7 +196,7 @@ func (w *writer) handle(ctx context.Context, r *Request) error {
 	it.Late, after = w.takeLate(r.seq)
 	it.After = max(it.After, after)
 	w.applied.Store(r.seq)
-	w.metrics.series.Set(float64(w.table.live))
+	w.count()
 	if it.Batch == nil {
 		w.flow.leave(r.held)
 		if len(it.Late) == 0 {

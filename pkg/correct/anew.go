@@ -29,7 +29,7 @@ func (c *Counter) FromZero(cs *Case, p Policy, s Sample) (*Case, Outcome) {
 // that come after others have begun to count go on from these.
 func (h *Histogram) FromZero(i int) {
 	if p := &h.parts[i]; !p.c.Seen() {
-		p.flags |= partAnew
+		p.c.kin.flags |= partAnew
 		if h.cs == nil {
 			h.newCase()
 		}
@@ -40,24 +40,24 @@ func (h *Histogram) FromZero(i int) {
 // count already a bucket begins with what goes out for the one below it.
 func (h *Histogram) atZero(i int, s Sample) bool {
 	p := &h.parts[i]
-	if p.flags&partAnew == 0 {
+	if p.c.kin.flags&partAnew == 0 {
 		return false
 	}
-	p.flags = p.flags&^partAnew | partZeroed
+	p.c.kin.flags = p.c.kin.flags&^partAnew | partZeroed
 	h.cs.folded = true
 	v, least := 0.0, math.Inf(-1)
-	if p.role == RoleCount && h.inf != 0 && h.parts[h.inf-1].c.Seen() {
+	if p.c.kin.role == RoleCount && h.inf != 0 && h.parts[h.inf-1].c.Seen() {
 		v = s.V + h.cs.parts[h.inf-1].off
 	}
-	if p.role == RoleBucket {
-		for at := p.lower; at != 0; at = h.parts[at-1].lower {
+	if p.c.kin.role == RoleBucket {
+		for at := p.c.kin.lower; at != 0; at = h.parts[at-1].c.kin.lower {
 			if h.parts[at-1].c.Seen() {
 				v = h.cs.parts[at-1].out
 				break
 			}
 		}
-		for at := p.upper; at != 0; at = h.parts[at-1].upper {
-			if q := &h.parts[at-1]; q.c.Seen() && q.flags&partAnew == 0 {
+		for at := p.c.kin.upper; at != 0; at = h.parts[at-1].c.kin.upper {
+			if q := &h.parts[at-1]; q.c.Seen() && q.c.kin.flags&partAnew == 0 {
 				least = h.cs.parts[at-1].off
 				break
 			}

@@ -19,8 +19,17 @@ type Counter struct {
 	sumSq  float32 // squared distance of the growth from the expected
 	peak   float32 // highest pace, 1/s, fading
 	median float32 // of the pace, 1/s, roughly
-	n      uint16  // steps in the sums
+	n      uint8   // steps in the sums, at most paceWindow
 	flags  uint8
+	kin    kin // of a histogram's part
+}
+
+// kin is what only a part of a histogram has to remember and fits into the bytes that a Counter has anyway: with it a part is
+// 80 bytes (see part). It stays when a part begins anew; nothing of a Counter reads it.
+type kin struct {
+	lower, upper uint16 // neighbours along le, an index plus 1, 0 none
+	role         Role
+	flags        uint8 // partPending and the others
 }
 
 const (

@@ -2,7 +2,6 @@ package correct
 
 import (
 	"math"
-	"slices"
 )
 
 // Histogram is what is remembered of one classic histogram, or of a summary's
@@ -25,9 +24,10 @@ import (
 //   - A part that runs ahead of the others by more than one timestamp goes out, and is
 //     remembered (histogram_queue.go), so that every timestamp is judged as if all had come together.
 type Histogram struct {
-	parts []part
-	first uint16 // the lowest bucket; here and below an index plus 1, 0 none
-	inf   uint16 // +Inf
+	parts []part  // in Shared.parts
+	in    *Shared // nil until it has parts
+	first uint16  // the lowest bucket; here and below an index plus 1, 0 none
+	inf   uint16  // +Inf
 	count uint16
 	sum   uint16
 	cs    *histCase // nil until something was suspicious
@@ -51,14 +51,10 @@ const (
 
 // part is one series of a histogram.
 type part struct {
-	c     Counter // its last step is learned only when the next one is taken, if then
-	older float64 // value before c.before: siblings may come one sample late
-	le    float64
-
-	olderMS      uint32 // length of the step from older, ms
-	lower, upper uint16 // neighbours along le, an index plus 1, 0 none
-	role         Role
-	flags        uint8
+	c       Counter // its last step is learned only when the next one is taken, if then
+	older   float64 // value before c.before: siblings may come one sample late
+	olderMS uint32  // length of the step from older, ms
+	le      uint32  // of a bucket, its place in Shared.bounds
 }
 
 const (
@@ -87,7 +83,11 @@ func (h *Histogram) Part(role Role, le float64) int {
 }
 
 // Room makes room for n parts at once, where so many are foreseen.
-func (h *Histogram) Room(n int) { h.parts = slices.Grow(h.parts, n) }
+func (h *Histogram) Room(n int) {
+	if n > cap(h.parts) && n <= maxParts {
+		h.resize(n)
+	}
+}
 
 // seek finds a part, or adds it.
 func (h *Histogram) seek(role Role, le float64) int {
@@ -98,7 +98,7 @@ func (h *Histogram) seek(role Role, le float64) int {
 			at = &h.sum
 		}
 		if *at == 0 {
-			*at = h.add(part{role: role})
+			*at = h.add(part{c: Counter{kin: kin{role: role}}})
 		}
 		return int(*at) - 1
 	}
@@ -106,10 +106,10 @@ func (h *Histogram) seek(role Role, le float64) int {
 		return -1
 	}
 	lower := uint16(0)
-	for at := h.first; at != 0; at = h.parts[at-1].upper {
-		if q := &h.parts[at-1]; q.le == le {
+	for at := h.first; at != 0; at = h.parts[at-1].c.kin.upper {
+		if other := h.le(&h.parts[at-1]); other == le {
 			return int(at) - 1
-		} else if q.le > le {
+		} else if other > le {
 			break
 		}
 		lower = at
@@ -121,19 +121,19 @@ func (h *Histogram) seek(role Role, le float64) int {
 func (h *Histogram) insert(lower uint16, le float64) int {
 	upper := h.first
 	if lower != 0 {
-		upper = h.parts[lower-1].upper
+		upper = h.parts[lower-1].c.kin.upper
 	}
-	at := h.add(part{role: RoleBucket, le: le, lower: lower, upper: upper})
-	if at == 0 {
+	if len(h.parts) >= maxParts {
 		return -1
 	}
+	at := h.add(part{c: Counter{kin: kin{role: RoleBucket, lower: lower, upper: upper}}, le: h.shared().bounds.of(le)})
 	if lower == 0 {
 		h.first = at
 	} else {
-		h.parts[lower-1].upper = at
+		h.parts[lower-1].c.kin.upper = at
 	}
 	if upper != 0 {
-		h.parts[upper-1].lower = at
+		h.parts[upper-1].c.kin.lower = at
 	}
 	if math.IsInf(le, 1) {
 		h.inf = at
@@ -145,11 +145,25 @@ func (h *Histogram) add(p part) uint16 {
 	if len(h.parts) >= maxParts {
 		return 0
 	}
+	if n := len(h.parts); n == cap(h.parts) {
+		h.resize(min(h.roomFor(n), maxParts))
+	}
 	h.parts = append(h.parts, p)
 	if h.cs != nil {
 		h.cs.parts = append(h.cs.parts, newHistPart(0))
 	}
 	return uint16(len(h.parts))
+}
+
+// leastRoom is how many parts there is room for at least, while more may come.
+const leastRoom = 4
+
+// roomFor is how many parts there is to be room for when there are n and one more comes: of a new histogram, many more.
+func (h *Histogram) roomFor(n int) int {
+	if h.young != 0 || n < leastParts {
+		return max(2*n, leastRoom)
+	}
+	return n + n/16 + 1
 }
 
 // Healthy reports whether s is an ordinary next sample of a part of a
@@ -164,7 +178,7 @@ func (h *Histogram) Healthy(i int, s Sample) bool {
 		return h.runs(i, s)
 	}
 	p := &h.parts[i]
-	if !h.ordinary(p, s) || p.role != RoleSum && !h.fits(p, s) || h.leaves(p, s.T) {
+	if !h.ordinary(p, s) || p.c.kin.role != RoleSum && !h.fits(p, s) || h.leaves(p, s.T) {
 		return false
 	}
 	p.advance(s)
@@ -179,7 +193,7 @@ func (h *Histogram) leaves(p *part, t int64) bool {
 		return true
 	}
 	if t < h.newest {
-		return p.c.flags&flagSeen != 0 && p.flags&partAbsent == 0 // another one skipped t
+		return p.c.flags&flagSeen != 0 && p.c.kin.flags&partAbsent == 0 // another one skipped t
 	}
 	if t == h.newest {
 		return false
@@ -195,7 +209,7 @@ func (h *Histogram) leaves(p *part, t int64) bool {
 		return false
 	}
 	for j := range h.parts {
-		if q := &h.parts[j]; q != p && q.c.flags&flagSeen != 0 && q.flags&partAbsent == 0 && q.c.T < from {
+		if q := &h.parts[j]; q != p && q.c.flags&flagSeen != 0 && q.c.kin.flags&partAbsent == 0 && q.c.T < from {
 			return true
 		}
 	}
@@ -227,7 +241,7 @@ func (h *Histogram) ordinary(p *part, s Sample) bool {
 	if !(s.V <= math.MaxFloat64) || s.T <= c.T || s.ST != c.ST || c.flags&flagSeen == 0 {
 		return false
 	}
-	return s.V >= c.Raw || p.role == RoleSum && s.V >= -math.MaxFloat64 && h.negative()
+	return s.V >= c.Raw || p.c.kin.role == RoleSum && s.V >= -math.MaxFloat64 && h.negative()
 }
 
 // fits: a bucket, or the _count above them all, keeps its place between the
@@ -237,7 +251,7 @@ func (h *Histogram) fits(p *part, s Sample) bool {
 		return true // it is the first
 	}
 	at := h.under(p)
-	for ; at != 0; at = h.parts[at-1].lower {
+	for ; at != 0; at = h.parts[at-1].c.kin.lower {
 		if q := &h.parts[at-1]; q.c.T >= s.T {
 			if q.outgrows(p, s, 1) {
 				return false
@@ -245,14 +259,14 @@ func (h *Histogram) fits(p *part, s Sample) bool {
 			break
 		}
 	}
-	if p.role == RoleCount {
+	if p.c.kin.role == RoleCount {
 		return true
 	}
 	at = 0
-	if s.T < h.newest || h.parts[h.high-1].le > p.le {
-		at = p.upper
+	if s.T < h.newest || h.le(&h.parts[h.high-1]) > h.le(p) {
+		at = p.c.kin.upper
 	}
-	for ; at != 0; at = h.parts[at-1].upper {
+	for ; at != 0; at = h.parts[at-1].c.kin.upper {
 		if q := &h.parts[at-1]; q.c.T >= s.T {
 			return !q.outgrows(p, s, -1)
 		}
@@ -268,15 +282,15 @@ func (h *Histogram) fits(p *part, s Sample) bool {
 // under is the highest bucket below a part, an index plus 1, 0 none. All are below the _count, and while +Inf has
 // not come yet, the highest of those that have.
 func (h *Histogram) under(p *part) uint16 {
-	if p.role != RoleCount {
-		return p.lower
+	if p.c.kin.role != RoleCount {
+		return p.c.kin.lower
 	}
 	if h.inf != 0 || h.first == 0 {
 		return h.inf
 	}
 	at := h.first
-	for h.parts[at-1].upper != 0 {
-		at = h.parts[at-1].upper
+	for h.parts[at-1].c.kin.upper != 0 {
+		at = h.parts[at-1].c.kin.upper
 	}
 	return at
 }
@@ -287,8 +301,8 @@ func (h *Histogram) came(i int, t int64) {
 	if t < h.newest {
 		return
 	}
-	p.flags &^= partAbsent
-	if p.role == RoleSum {
+	p.c.kin.flags &^= partAbsent
+	if p.c.kin.role == RoleSum {
 		if t == h.newest {
 			h.have++
 		}
@@ -306,7 +320,7 @@ func (h *Histogram) came(i int, t int64) {
 		}
 	}
 	h.have++
-	if p.role == RoleBucket && p.le > h.parts[h.high-1].le {
+	if p.c.kin.role == RoleBucket && h.le(p) > h.le(&h.parts[h.high-1]) {
 		h.high = uint16(i) + 1
 	}
 }
@@ -322,11 +336,11 @@ func (h *Histogram) negativeBuckets() bool {
 		return false
 	}
 	p := &h.parts[h.first-1]
-	if p.le > 0 {
+	if h.le(p) > 0 {
 		return false
 	}
-	for p.upper != 0 && h.parts[p.upper-1].le <= 0 {
-		p = &h.parts[p.upper-1]
+	for p.c.kin.upper != 0 && h.le(&h.parts[p.c.kin.upper-1]) <= 0 {
+		p = &h.parts[p.c.kin.upper-1]
 	}
 	return p.c.Raw > 0
 }

@@ -16,6 +16,7 @@ type ahead struct {
 	rows   uint32    // timestamps after that whose turn has not come, 0: nothing runs ahead
 	behind uint32    // living parts that have not come for the first of these or a later one
 	cells  uint32    // samples in all rows
+	room   rowBlock  // where seats, t and v are
 }
 
 // aheadSeat is where a part stands.
@@ -82,18 +83,19 @@ func (h *Histogram) runs(i int, s Sample) bool {
 		if k == aheadRows {
 			return false
 		}
-		a.push(s.T)
+		a.push(h.in, s.T)
+		seat = &a.seats[i] // it may have moved
 		if a.rows >= uint32(h.young) {
 			h.young = 0
 		}
-	case a.t[a.at(k)] != s.T || p.role != RoleSum && !h.keepsPlace(i, k, s, wasT, was):
+	case a.t[a.at(k)] != s.T || p.c.kin.role != RoleSum && !h.keepsPlace(i, k, s, wasT, was):
 		return false
 	}
 	a.row(k)[seat.rank] = s.V
-	if seat.next == 0 && p.flags&partAbsent == 0 {
+	if seat.next == 0 && p.c.kin.flags&partAbsent == 0 {
 		a.behind--
 	}
-	p.flags &^= partAbsent
+	p.c.kin.flags &^= partAbsent
 	seat.next = uint16(k) + 1
 	a.cells++
 	return true
@@ -101,7 +103,7 @@ func (h *Histogram) runs(i int, s Sample) bool {
 
 // maySink: the value after was may be less, as that of a _sum of negative observations.
 func (h *Histogram) maySink(p *part, was float64) bool {
-	return p.role == RoleSum && (was < 0 || h.negativeBuckets())
+	return p.c.kin.role == RoleSum && (was < 0 || h.negativeBuckets())
 }
 
 // keepsPlace: a bucket, or the _count above them all, keeps its place in row k between the nearest
@@ -161,9 +163,9 @@ func (a *ahead) part(rank int) int {
 }
 
 // push adds a row.
-func (a *ahead) push(t int64) {
+func (a *ahead) push(sh *Shared, t int64) {
 	if int(a.rows)+1 == len(a.t) {
-		a.grow(2 * len(a.t))
+		a.grow(sh, 2*len(a.t))
 	}
 	a.t[a.at(int(a.rows))] = t
 	row := a.row(int(a.rows))
@@ -174,33 +176,30 @@ func (a *ahead) push(t int64) {
 }
 
 // grow makes room for n rows, the one judged last included.
-func (a *ahead) grow(n int) {
-	t, v := make([]int64, n), make([]float64, n*len(a.seats))
-	for k := range int(a.rows) + 1 {
-		t[k] = a.t[a.at(k-1)]
-		copy(v[k*len(a.seats):], a.row(k-1))
+func (a *ahead) grow(sh *Shared, n int) {
+	was := *a
+	a.lie(sh, len(was.seats), n)
+	copy(a.seats, was.seats)
+	for k := range int(was.rows) + 1 {
+		a.t[k] = was.t[was.at(k-1)]
+		copy(a.v[k*len(a.seats):], was.row(k-1))
 	}
-	a.t, a.v, a.head = t, v, 0
+	a.head = 0
+	sh.rows.give(was.room, sh.Unused)
+}
+
+// lie gives it new room for so many parts and rows. What there was before is the caller's.
+func (a *ahead) lie(sh *Shared, parts, rows int) {
+	a.room = sh.rows.take(rowWords(parts, rows))
+	a.seats, a.t, a.v = cutRows(a.room.words, parts, rows)
 }
 
 // seat gives every part of h its place, and empties the rows.
 func (a *ahead) seat(h *Histogram) {
-	n := len(h.parts)
-	if cap(a.seats) < n {
-		a.seats = make([]aheadSeat, n)
+	if n := len(h.parts); len(a.seats) != n || len(a.t) == 0 {
+		h.in.rows.give(a.room, h.in.Unused)
+		a.lie(h.in, n, aheadFirst)
 	}
-	a.seats = a.seats[:n]
-	rows := len(a.t)
-	if rows*n > cap(a.v) {
-		for rows > aheadFirst && rows*n > cap(a.v) {
-			rows /= 2
-		}
-		a.t = a.t[:0]
-	}
-	if rows = max(rows, aheadFirst); len(a.t) == 0 || rows*n > cap(a.v) {
-		a.t, a.v = make([]int64, rows), make([]float64, rows*n)
-	}
-	a.v = a.v[:rows*n]
 	rank := uint16(0)
 	put := func(at uint16) {
 		if at != 0 {
@@ -208,7 +207,7 @@ func (a *ahead) seat(h *Histogram) {
 			rank++
 		}
 	}
-	for at := h.first; at != 0; at = h.parts[at-1].upper {
+	for at := h.first; at != 0; at = h.parts[at-1].c.kin.upper {
 		put(at)
 	}
 	put(h.count)
@@ -227,35 +226,8 @@ func (h *Histogram) aheadBase() {
 		if row[seat.rank] = math.NaN(); p.c.T == a.judged && p.c.Seen() {
 			row[seat.rank] = p.c.Raw
 		}
-		if seat.next == 0 && p.c.Seen() && p.flags&partAbsent == 0 {
+		if seat.next == 0 && p.c.Seen() && p.c.kin.flags&partAbsent == 0 {
 			a.behind++
 		}
 	}
-}
-
-// Spare is the room of histograms whose parts are together again, for the next ones whose parts run ahead.
-// The zero value has none.
-type Spare struct{ free []*ahead }
-
-const (
-	spareMost = 2048 // of which so many are kept
-	spareRows = 16   // if they are no larger
-)
-
-// Lend gives room to h, in case that a part runs ahead with the sample that Offer is about to be given.
-func (sp *Spare) Lend(h *Histogram) {
-	if last := len(sp.free) - 1; h.ahead == nil && h.cs == nil && last >= 0 {
-		h.ahead, sp.free = sp.free[last], sp.free[:last]
-	}
-}
-
-// Return takes it back, if h does not need it.
-func (sp *Spare) Return(h *Histogram) {
-	if h.ahead == nil || h.ahead.rows > 0 {
-		return
-	}
-	if len(sp.free) < spareMost && len(h.ahead.t) <= spareRows {
-		sp.free = append(sp.free, h.ahead)
-	}
-	h.ahead = nil
 }

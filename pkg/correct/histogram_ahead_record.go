@@ -22,7 +22,7 @@ func (w *writer) rows(h *Histogram) {
 
 // rows reads them.
 func (r *reader) rows(h *Histogram) error {
-	a := &ahead{}
+	a := h.in.lend()
 	h.ahead = a
 	a.seat(h)
 	judged := r.int()
@@ -36,7 +36,7 @@ func (r *reader) rows(h *Histogram) error {
 			return errors.New("state record has rows out of order, or too many")
 		}
 		last = t
-		a.push(t)
+		a.push(h.in, t)
 		for i := range h.parts {
 			if bits[i/8]&(1<<(i%8)) == 0 {
 				continue

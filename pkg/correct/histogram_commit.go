@@ -128,7 +128,7 @@ func (e *histJudge) settle(i int, off, due, out float64) {
 	if e.f.seats[i].gone {
 		return
 	}
-	if !e.free && out < hp.out && !(e.h.parts[i].role == RoleSum && e.h.negative()) {
+	if !e.free && out < hp.out && !(e.h.parts[i].c.kin.role == RoleSum && e.h.negative()) {
 		out = hp.out
 	}
 	hp.out = out
@@ -183,10 +183,10 @@ func (e *histJudge) take() {
 			continue
 		}
 		if e.lesson == lessonNone || s.cur < s.prev {
-			p.flags &^= partPending
+			p.c.kin.flags &^= partPending
 		}
-		if e.lesson == lessonReturn && p.role != RoleSum && i < len(e.taken.parts) {
-			p.flags &^= partPending
+		if e.lesson == lessonReturn && p.c.kin.role != RoleSum && i < len(e.taken.parts) {
+			p.c.kin.flags &^= partPending
 			if g := s.cur - e.taken.parts[i].top; g >= 0 {
 				p.learn(g, elapsed(e.taken.prev, f.t))
 			}
@@ -205,7 +205,7 @@ func (e *histJudge) welcome() {
 			h.begin(&queued{part: at - 1, gone: s.gone, anew: s.anew, s: s.held})
 		}
 	}
-	for at := h.first; at != 0; at = h.parts[at-1].upper {
+	for at := h.first; at != 0; at = h.parts[at-1].c.kin.upper {
 		enter(at)
 	}
 	enter(h.count)
@@ -225,6 +225,6 @@ func (e *histJudge) missing() {
 		}
 		e.cs.parts[i].off += p.c.Raw
 		p.c.Raw, p.c.before, p.older = 0, 0, 0
-		p.flags = p.flags&^partPending | partVirtual
+		p.c.kin.flags = p.c.kin.flags&^partPending | partVirtual
 	}
 }

@@ -50,7 +50,7 @@ func (h *Histogram) Decide(p Policy) (out []Release) {
 func (h *Histogram) goWithout(t int64) {
 	for i := range h.parts {
 		if h.last(i) < t {
-			h.parts[i].flags |= partAbsent
+			h.parts[i].c.kin.flags |= partAbsent
 		}
 	}
 }
@@ -186,7 +186,7 @@ func (cs *histCase) nothing() bool {
 func (h *Histogram) plain() bool {
 	for i := range h.parts {
 		hp, p := &h.cs.parts[i], &h.parts[i]
-		if h.lags(p) || hp.off != 0 || len(hp.epochs) > 0 || hp.out != p.c.Raw || p.flags&partAnew != 0 {
+		if h.lags(p) || hp.off != 0 || len(hp.epochs) > 0 || hp.out != p.c.Raw || p.c.kin.flags&partAnew != 0 {
 			return false
 		}
 	}
@@ -195,7 +195,7 @@ func (h *Histogram) plain() bool {
 
 // lags: a part is to come for what was judged already, which is to be remembered therefore.
 func (h *Histogram) lags(p *part) bool {
-	return p.c.Seen() && p.c.T < h.newest && p.flags&partAbsent == 0
+	return p.c.Seen() && p.c.T < h.newest && p.c.kin.flags&partAbsent == 0
 }
 
 // judge decides about timestamp t and lets its group out. f is its frame if nothing about it is

@@ -36,7 +36,7 @@ func (h *Histogram) went(i int, s Sample, free bool) {
 	if cs.folded {
 		e.flags |= epochFolded
 	}
-	if free || h.parts[i].role == RoleSum && h.negative() {
+	if free || h.parts[i].c.kin.role == RoleSum && h.negative() {
 		e.flags |= epochFree
 	}
 	if len(hp.epochs) == maxHistEpochs {

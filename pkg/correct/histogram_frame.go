@@ -60,7 +60,7 @@ func (h *Histogram) frame(t int64) *frame {
 		if s.has && !s.fresh {
 			f.prevT = max(f.prevT, s.prevT)
 			s.due = s.prev + cs.parts[i].off
-			if cs.parts[i].tgt > s.due && !(p.role == RoleSum && h.negative()) {
+			if cs.parts[i].tgt > s.due && !(p.c.kin.role == RoleSum && h.negative()) {
 				s.due = cs.parts[i].tgt
 			}
 		}
@@ -81,7 +81,7 @@ func (h *Histogram) calmFrame(f *frame) bool {
 			if h.moved(s.held) {
 				return false
 			}
-		case s.st != p.c.ST, s.cur < s.prev && !(p.role == RoleSum && h.negative()):
+		case s.st != p.c.ST, s.cur < s.prev && !(p.c.kin.role == RoleSum && h.negative()):
 			return false
 		}
 	}
@@ -98,7 +98,7 @@ func (h *Histogram) calmFrame(f *frame) bool {
 		}
 		return q.cur <= s.cur && (q.fresh || s.fresh || q.prevT != s.prevT || (q.cur-q.prev)-(s.cur-s.prev) <= roundingShare*max(q.cur, s.cur))
 	}
-	for at := h.first; at != 0; at = h.parts[at-1].upper {
+	for at := h.first; at != 0; at = h.parts[at-1].c.kin.upper {
 		if !keeps(at) {
 			return false
 		}
@@ -110,7 +110,7 @@ func (h *Histogram) calmFrame(f *frame) bool {
 // for it, and a _sum that is alone is a counter like any other.
 func (h *Histogram) chain(f *frame) {
 	usable := func(at uint16) bool { return at != 0 && f.seats[at-1].has && !f.seats[at-1].fresh }
-	for at := h.first; at != 0; at = h.parts[at-1].upper {
+	for at := h.first; at != 0; at = h.parts[at-1].c.kin.upper {
 		if usable(at) {
 			f.chain = append(f.chain, int(at)-1)
 		}

@@ -64,7 +64,7 @@ func (e *histJudge) totalStep() step {
 	s.dt = elapsed(s.prevT, s.t)
 	away := p.c.flags&flagAway != 0
 	if seat.past {
-		away = p.flags&partAway != 0
+		away = p.c.kin.flags&partAway != 0
 	}
 	s.gap = away || p.c.n > 1 && s.dt > gapFactor*s.pace.interval
 	for j := range f.seats {
@@ -217,5 +217,5 @@ func (e *histJudge) visible() bool {
 func (e *histJudge) overdue(i int) bool {
 	hp := &e.cs.parts[i]
 	credit := max(hp.out, hp.tgt) - (e.f.seats[i].prev + hp.off)
-	return credit > roundingShare*hp.out*4 && e.h.parts[i].role != RoleSum
+	return credit > roundingShare*hp.out*4 && e.h.parts[i].c.kin.role != RoleSum
 }

@@ -38,16 +38,16 @@ func (h *Histogram) place(i int, s Sample) float64 {
 	if h.atZero(i, s) {
 		return hp.out
 	}
-	if p.role == RoleCount && h.inf != 0 {
+	if p.c.kin.role == RoleCount && h.inf != 0 {
 		hp.off = cs.offset(int(h.inf)-1, s.T)
 	}
-	if p.role != RoleBucket {
+	if p.c.kin.role != RoleBucket {
 		hp.out = s.V + hp.off
 		hp.tgt = hp.out
 		return hp.out
 	}
 	v := s.V
-	for at := p.lower; at != 0; at = h.parts[at-1].lower {
+	for at := p.c.kin.lower; at != 0; at = h.parts[at-1].c.kin.lower {
 		if q := &h.parts[at-1]; q.c.Seen() {
 			hp.off = cs.offset(int(at)-1, s.T)
 			v += hp.off
@@ -57,7 +57,7 @@ func (h *Histogram) place(i int, s Sample) float64 {
 			break
 		}
 	}
-	for at := p.upper; at != 0; at = h.parts[at-1].upper {
+	for at := p.c.kin.upper; at != 0; at = h.parts[at-1].c.kin.upper {
 		if out, ok := h.sent(int(at)-1, s.T); ok {
 			v = max(min(v, out), s.V+min(hp.off, 0))
 			break
@@ -71,7 +71,7 @@ func (h *Histogram) place(i int, s Sample) float64 {
 // for the same sample, of another value at the same timestamp the first stands.
 func (h *Histogram) again(i int, s Sample, out Outcome) Outcome {
 	p := &h.parts[i]
-	if s.T == p.c.T && s.V != p.c.Raw && p.flags&partVirtual == 0 {
+	if s.T == p.c.T && s.V != p.c.Raw && p.c.kin.flags&partVirtual == 0 {
 		return p.duplicate(s, p.c.Raw, out)
 	}
 	if h.cs != nil {
@@ -93,16 +93,16 @@ func (h *Histogram) late(i int, s Sample, out Outcome) Outcome {
 		fell := s.V < p.c.Raw
 		p.advance(s)
 		h.came(i, s.T)
-		p.flags &^= partPending
+		p.c.kin.flags &^= partPending
 		v := s.V + hp.off
-		if fell && v < hp.out && !(p.role == RoleSum && h.negative()) {
+		if fell && v < hp.out && !(p.c.kin.role == RoleSum && h.negative()) {
 			// A loss that nobody could divide without this part.
 			hp.off = hp.out - s.V
 			v = hp.out
 		}
 		hp.tgt = v
 		hp.out = max(h.between(i, s.T, v), hp.out)
-		if p.role == RoleCount && h.inf != 0 {
+		if p.c.kin.role == RoleCount && h.inf != 0 {
 			if q, at := &h.parts[h.inf-1].c, &cs.parts[h.inf-1]; q.T == s.T && q.Raw == s.V {
 				hp.off, hp.tgt = at.off, max(at.tgt, hp.out) // it is +Inf where they agree
 			}
@@ -120,21 +120,21 @@ func (h *Histogram) late(i int, s Sample, out Outcome) Outcome {
 // between holds v within what went out for the neighbours at time t.
 func (h *Histogram) between(i int, t int64, v float64) float64 {
 	p := &h.parts[i]
-	if p.role != RoleBucket {
-		if p.role == RoleCount && h.inf != 0 {
+	if p.c.kin.role != RoleBucket {
+		if p.c.kin.role == RoleCount && h.inf != 0 {
 			if out, ok := h.sent(int(h.inf)-1, t); ok && h.parts[h.inf-1].c.T == t && h.parts[h.inf-1].c.Raw == p.c.Raw {
 				return out
 			}
 		}
 		return v
 	}
-	if p.upper != 0 {
-		if out, ok := h.sent(int(p.upper)-1, t); ok {
+	if p.c.kin.upper != 0 {
+		if out, ok := h.sent(int(p.c.kin.upper)-1, t); ok {
 			v = min(v, out)
 		}
 	}
-	if p.lower != 0 {
-		if out, ok := h.sent(int(p.lower)-1, t); ok {
+	if p.c.kin.lower != 0 {
+		if out, ok := h.sent(int(p.c.kin.lower)-1, t); ok {
 			v = max(v, out)
 		}
 	}

@@ -120,7 +120,7 @@ func (h *Histogram) Offer(i int, p Policy, s Sample, tag uint64) (out Outcome, h
 func (h *Histogram) since(t int64) int64 {
 	low := t - 1
 	for i := range h.parts {
-		if p := &h.parts[i]; p.c.Seen() && p.flags&partAbsent == 0 {
+		if p := &h.parts[i]; p.c.Seen() && p.c.kin.flags&partAbsent == 0 {
 			low = min(low, p.c.T)
 		}
 	}
@@ -130,7 +130,7 @@ func (h *Histogram) since(t int64) int64 {
 // direct takes an ordinary sample of a histogram that has no queue.
 func (h *Histogram) direct(i int, s Sample, out Outcome) (Outcome, bool) {
 	p := &h.parts[i]
-	anew := p.flags&partAnew != 0
+	anew := p.c.kin.flags&partAnew != 0
 	if h.leaves(p, s.T) {
 		return out, false
 	}
@@ -161,7 +161,7 @@ func (h *Histogram) repeated(i int, first *queued, s Sample, out Outcome) Outcom
 
 // countable: a value that the part can have.
 func (h *Histogram) countable(p *part, v float64) bool {
-	return v >= 0 && v <= math.MaxFloat64 || p.role == RoleSum && v >= -math.MaxFloat64 && v < 0
+	return v >= 0 && v <= math.MaxFloat64 || p.c.kin.role == RoleSum && v >= -math.MaxFloat64 && v < 0
 }
 
 // odd takes a value that no part has: it passes, in its place among its part's samples.
@@ -208,7 +208,7 @@ func (p *part) skip(s Sample) {
 
 // told says so. The sum of infinite observations is NaN or infinite, and right.
 func (p *part) told(s Sample, out Outcome) Outcome {
-	if math.Float64bits(s.V) != staleBits && p.role != RoleSum {
+	if math.Float64bits(s.V) != staleBits && p.c.kin.role != RoleSum {
 		out.Corrections = []Correction{{Kind: KindInvalid, T: s.T, PrevT: p.c.T, Prev: p.c.Raw, Raw: s.V, Out: s.V}}
 	}
 	return out
@@ -224,7 +224,7 @@ func (p *part) duplicate(s Sample, first float64, out Outcome) Outcome {
 // false when it is. It does not allocate.
 func (h *Histogram) calm(i int, s Sample) (v float64, ok bool) {
 	p := &h.parts[i]
-	if p.role != RoleSum && !h.fits(p, s) {
+	if p.c.kin.role != RoleSum && !h.fits(p, s) {
 		return 0, false
 	}
 	if !p.c.Seen() {
@@ -250,7 +250,7 @@ func (h *Histogram) onward(i int, s Sample) float64 {
 	if hp.off != 0 {
 		v += hp.off
 	}
-	if v < hp.out && !(h.parts[i].role == RoleSum && h.negative()) {
+	if v < hp.out && !(h.parts[i].c.kin.role == RoleSum && h.negative()) {
 		v = hp.out
 	}
 	return v
@@ -290,7 +290,7 @@ func (h *Histogram) Complete() bool {
 	}
 	t := cs.queue[0].s.T
 	for i := range h.parts {
-		if last := h.last(i); last < t && last != math.MinInt64 && h.parts[i].flags&partAbsent == 0 {
+		if last := h.last(i); last < t && last != math.MinInt64 && h.parts[i].c.kin.flags&partAbsent == 0 {
 			return false
 		}
 	}

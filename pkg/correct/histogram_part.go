@@ -36,25 +36,25 @@ func (p *part) at(t int64) (cur, prev float64, prevT int64, ok bool) {
 // the order in which the parts come.
 func (p *part) advance(s Sample) {
 	p.learnPending()
-	p.flags &^= partAway | partZeroed | partUnreal
+	p.c.kin.flags &^= partAway | partZeroed | partUnreal
 	if p.c.flags&flagAway != 0 {
-		p.flags |= partAway
+		p.c.kin.flags |= partAway
 	}
-	if p.flags&partVirtual != 0 {
-		p.flags |= partUnreal
+	if p.c.kin.flags&partVirtual != 0 {
+		p.c.kin.flags |= partUnreal
 	}
 	p.older, p.olderMS = p.c.before, p.c.lastMS
 	p.c.move(s.T, s.V)
 	p.c.ST = s.ST
-	p.flags = p.flags&^partVirtual | partPending
+	p.c.kin.flags = p.c.kin.flags&^partVirtual | partPending
 }
 
 func (p *part) learnPending() {
-	if p.flags&partPending == 0 {
+	if p.c.kin.flags&partPending == 0 {
 		return
 	}
-	p.flags &^= partPending
-	if p.role != RoleSum && p.c.lastMS > 0 {
+	p.c.kin.flags &^= partPending
+	if p.c.kin.role != RoleSum && p.c.lastMS > 0 {
 		p.learn(p.c.Raw-p.c.before, float64(p.c.lastMS)/1000)
 	}
 }
@@ -72,30 +72,38 @@ func (p *part) learn(x, dt float64) {
 
 // begin takes a part's first sample in.
 func (p *part) begin(s Sample) {
-	p.c = Counter{T: s.T, Raw: s.V, ST: s.ST, before: s.V, flags: flagSeen}
-	p.older, p.olderMS, p.flags = s.V, 0, p.flags&partAnew
+	p.renew()
+	p.c.T, p.c.Raw, p.c.ST, p.c.before, p.c.flags = s.T, s.V, s.ST, s.V, flagSeen
+	p.older = s.V
+}
+
+// renew makes p a part that was never seen.
+func (p *part) renew() {
+	p.c = Counter{kin: p.c.kin}
+	p.c.kin.flags &= partAnew
+	p.older, p.olderMS = 0, 0
 }
 
 // rewind takes the last sample back, if nothing was learned from it yet, and
 // reports whether it did. A second one cannot be taken back.
 func (p *part) rewind() bool {
 	switch {
-	case p.flags&partPending == 0 && p.c.lastMS == 0: // it was its first
-		p.c, p.older, p.olderMS, p.flags = Counter{}, 0, 0, p.flags&partAnew
+	case p.c.kin.flags&partPending == 0 && p.c.lastMS == 0: // it was its first
+		p.renew()
 		return true
-	case p.flags&partPending == 0 || p.c.lastMS == math.MaxUint32:
+	case p.c.kin.flags&partPending == 0 || p.c.lastMS == math.MaxUint32:
 		return false
 	}
 	p.c.T -= int64(p.c.lastMS)
 	p.c.Raw, p.c.before, p.c.lastMS = p.c.before, p.older, p.olderMS
 	p.older, p.olderMS = p.c.before, 0
 	p.c.flags &^= flagAway | flagOdd
-	if p.flags&partAway != 0 {
+	if p.c.kin.flags&partAway != 0 {
 		p.c.flags |= flagAway
 	}
-	if p.flags&partUnreal != 0 {
-		p.flags |= partVirtual
+	if p.c.kin.flags&partUnreal != 0 {
+		p.c.kin.flags |= partVirtual
 	}
-	p.flags &^= partPending | partAway | partUnreal
+	p.c.kin.flags &^= partPending | partAway | partUnreal
 	return true
 }

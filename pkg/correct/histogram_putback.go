@@ -31,7 +31,7 @@ func (e *histJudge) earlier(found *findings) bool {
 	f, step := e.f, e.c.lastMS
 	for i := range f.seats {
 		s, p := &f.seats[i], &e.h.parts[i]
-		if s.has && (s.fresh || s.past || p.flags&(partVirtual|partUnreal) != 0 || p.c.lastMS != step || s.prevT != e.s.prevT) {
+		if s.has && (s.fresh || s.past || p.c.kin.flags&(partVirtual|partUnreal) != 0 || p.c.lastMS != step || s.prevT != e.s.prevT) {
 			return false
 		}
 	}

@@ -155,7 +155,7 @@ func (h *Histogram) gather(t int64) {
 		if !p.c.Seen() || p.c.T < t {
 			continue
 		}
-		x := queued{part: uint16(i), gone: true, anew: p.flags&partZeroed != 0, s: Sample{T: p.c.T, V: p.c.Raw, ST: p.c.ST}, out: cs.parts[i].out}
+		x := queued{part: uint16(i), gone: true, anew: p.c.kin.flags&partZeroed != 0, s: Sample{T: p.c.T, V: p.c.Raw, ST: p.c.ST}, out: cs.parts[i].out}
 		if p.c.T <= cs.judged {
 			continue
 		}
@@ -182,9 +182,9 @@ func (h *Histogram) recount() int64 {
 	h.newest, h.high, h.have = 0, 0, 0
 	for i := range h.parts {
 		if p := &h.parts[i]; p.c.Seen() {
-			absent := p.flags & partAbsent
+			absent := p.c.kin.flags & partAbsent
 			h.came(i, p.c.T)
-			p.flags |= absent
+			p.c.kin.flags |= absent
 			latest = max(latest, p.c.T)
 		}
 	}
@@ -195,7 +195,7 @@ func (h *Histogram) recount() int64 {
 // queue. It goes out at once if nothing before it or about it is suspicious.
 func (h *Histogram) enqueue(i int, s Sample, tag uint64, out Outcome) (_ Outcome, held bool) {
 	cs, p := h.cs, &h.parts[i]
-	p.flags &^= partAbsent
+	p.c.kin.flags &^= partAbsent
 	if s.T >= cs.suspect || cs.keeps(s.T) || !h.easy(i, s) {
 		cs.insert(queued{part: uint16(i), tag: tag, s: s})
 		h.grown()
@@ -232,7 +232,7 @@ func (h *Histogram) letGo(i int, s Sample) queued {
 	hp, p := &h.cs.parts[i], &h.parts[i]
 	x := queued{part: uint16(i), gone: true, s: s}
 	if _, seen := h.before(i, s.T); !seen {
-		x.anew = p.flags&partAnew != 0
+		x.anew = p.c.kin.flags&partAnew != 0
 		x.out = h.place(i, s)
 	} else {
 		x.out = h.onward(i, s)
@@ -251,14 +251,14 @@ func (h *Histogram) easy(i int, s Sample) bool {
 		if h.moved(s) {
 			return false
 		}
-	} else if s.ST != was.ST || s.V < was.V && !(p.role == RoleSum && h.negative()) {
+	} else if s.ST != was.ST || s.V < was.V && !(p.c.kin.role == RoleSum && h.negative()) {
 		return false
 	}
-	if p.role == RoleSum {
+	if p.c.kin.role == RoleSum {
 		return true
 	}
 	at := h.under(p)
-	for ; at != 0; at = h.parts[at-1].lower {
+	for ; at != 0; at = h.parts[at-1].c.kin.lower {
 		if x := h.cs.find(int(at)-1, s.T); x != nil {
 			if h.crosses(x, s, was, seen, 1) {
 				return false
@@ -266,10 +266,10 @@ func (h *Histogram) easy(i int, s Sample) bool {
 			break
 		}
 	}
-	if p.role == RoleCount {
+	if p.c.kin.role == RoleCount {
 		return true
 	}
-	for at = p.upper; at != 0; at = h.parts[at-1].upper {
+	for at = p.c.kin.upper; at != 0; at = h.parts[at-1].c.kin.upper {
 		if x := h.cs.find(int(at)-1, s.T); x != nil {
 			return !h.crosses(x, s, was, seen, -1)
 		}

@@ -41,8 +41,12 @@ func (h *Histogram) Append(b []byte) []byte {
 	w.uint16(len(h.parts))
 	for i := range h.parts {
 		p := &h.parts[i]
-		w = append(w, byte(p.role), p.flags)
-		w.float(p.le)
+		w = append(w, byte(p.c.kin.role), p.c.kin.flags)
+		le := 0.0
+		if p.c.kin.role == RoleBucket {
+			le = h.le(p)
+		}
+		w.float(le)
 		w.float(p.older)
 		w.uint32(p.olderMS)
 		w.float(p.c.Raw)
@@ -126,50 +130,61 @@ func (w *writer) histDebt(d *histDebt) {
 
 // DecodeHistogram reads a state record. It checks what the engine relies on,
 // so no bytes can make it panic, then or later.
-func DecodeHistogram(b []byte) (*Histogram, error) {
+func DecodeHistogram(b []byte) (*Histogram, error) { return new(Shared).DecodeHistogram(b) }
+
+// DecodeHistogram is the same for a histogram that shares.
+func (sh *Shared) DecodeHistogram(b []byte) (*Histogram, error) {
+	h := &Histogram{in: sh}
+	if err := h.decode(b); err != nil {
+		h.Release()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *Histogram) decode(b []byte) error {
 	if len(b) == 0 {
-		return nil, errShort
+		return errShort
 	}
 	if b[0] != histVersion {
-		return nil, fmt.Errorf("state record of a histogram has version %d, known is %d", b[0], histVersion)
+		return fmt.Errorf("state record of a histogram has version %d, known is %d", b[0], histVersion)
 	}
 	r := reader{b: b[1:]}
 	flags := r.byte()
 	hasCase, hasRows := flags&1 != 0, flags&2 != 0
 	if flags > 2 {
-		return nil, fmt.Errorf("state record of a histogram has flags %#x", flags)
+		return fmt.Errorf("state record of a histogram has flags %#x", flags)
 	}
-	h := &Histogram{young: r.byte()}
-	if h.young > youngMost {
-		return nil, fmt.Errorf("state record of a histogram waits for %d timestamps, at most %d are", h.young, youngMost)
+	if h.young = r.byte(); h.young > youngMost {
+		return fmt.Errorf("state record of a histogram waits for %d timestamps, at most %d are", h.young, youngMost)
 	}
 	n := int(r.uint16())
 	if n > maxParts || n*histPartBytes > len(r.b) {
-		return nil, errShort
+		return errShort
 	}
-	h.parts = make([]part, 0, n)
+	h.Room(n)
 	for range n {
 		if err := r.part(h); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if hasCase {
 		if err := r.histCase(h); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if hasRows {
 		if err := r.rows(h); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	switch {
 	case r.short:
-		return nil, errShort
+		return errShort
 	case len(r.b) != 0:
-		return nil, fmt.Errorf("state record has %d bytes too many", len(r.b))
+		return fmt.Errorf("state record has %d bytes too many", len(r.b))
 	}
-	return h, nil
+	return nil
 }
 
 func (r *reader) part(h *Histogram) error {
@@ -196,11 +211,11 @@ func (r *reader) part(h *Histogram) error {
 	if _, err := p.c.Decode(record); err != nil {
 		return err
 	}
-	p.older, p.olderMS, p.flags = older, olderMS, flags
+	p.older, p.olderMS, p.c.kin.flags = older, olderMS, flags
 	p.c.Raw, p.c.before = raw, before
 	if p.c.Seen() {
 		h.came(i, p.c.T)
-		p.flags = flags
+		p.c.kin.flags = flags
 	}
 	return nil
 }
@@ -307,9 +322,6 @@ func (r *reader) queue(h *Histogram) error {
 		}
 		if int(x.part) >= len(h.parts) || !x.pass && !h.countable(&h.parts[x.part], x.s.V) {
 			return fmt.Errorf("state record queues %v of part %d", x.s.V, x.part)
-		}
-		if !x.pass && h.parts[x.part].c.Seen() && x.s.T < h.parts[x.part].c.T {
-			return errors.New("state record queues a sample that is older than the last")
 		}
 		cs.queue = append(cs.queue, x)
 	}

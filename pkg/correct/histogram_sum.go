@@ -48,10 +48,10 @@ func (f *frame) sumStep(h *Histogram, s *seat, due, imput []float64, negative bo
 	for k, i := range f.chain {
 		p, before := &h.parts[i], density(f.prev, k)
 		b := bucket{lower: below, upper: math.Inf(1), before: before, gone: max(0, before-density(f.cur, k)), inc: density(due, k) - density(f.tgt, k)}
-		if p.role == RoleBucket {
-			b.upper = p.le
+		if p.c.kin.role == RoleBucket {
+			b.upper = h.le(p)
 		}
-		if k == 0 && p.role == RoleBucket && p.le <= 0 {
+		if k == 0 && p.c.kin.role == RoleBucket && h.le(p) <= 0 {
 			b.lower = math.Inf(-1)
 		}
 		if imput != nil {

@@ -18,8 +18,8 @@ func (h *Histogram) open(t int64) bool {
 			continue
 		}
 		some = true
-		if p.c.T == noTime || p.flags&partPending == 0 || p.c.lastMS == math.MaxUint32 || p.c.lastMS == 0 ||
-			p.flags&never != 0 || p.c.flags&(flagAway|flagOdd) != 0 {
+		if p.c.T == noTime || p.c.kin.flags&partPending == 0 || p.c.lastMS == math.MaxUint32 || p.c.lastMS == 0 ||
+			p.c.kin.flags&never != 0 || p.c.flags&(flagAway|flagOdd) != 0 {
 			return false
 		}
 	}
@@ -28,7 +28,7 @@ func (h *Histogram) open(t int64) bool {
 	}
 	a := h.ahead
 	if a == nil {
-		a = &ahead{}
+		a = h.in.lend()
 		h.ahead = a
 	}
 	a.seat(h)
@@ -46,7 +46,7 @@ func (h *Histogram) open(t int64) bool {
 			a.rows = 0
 			return false
 		}
-		a.push(next)
+		a.push(h.in, next)
 		from = next + 1
 	}
 	for i := range h.parts {
@@ -72,16 +72,17 @@ func (h *Histogram) open(t int64) bool {
 // reseat makes room in the rows for a part that is new.
 func (h *Histogram) reseat() {
 	a, old := h.ahead, *h.ahead
-	a.seats, a.t, a.v = nil, nil, nil
+	a.seats, a.t, a.v, a.room = nil, nil, nil, rowBlock{}
 	a.seat(h)
 	for k := range int(old.rows) {
-		a.push(old.t[old.at(k)])
+		a.push(h.in, old.t[old.at(k)])
 		for i := range old.seats {
 			if v := old.row(k)[old.seats[i].rank]; v == v {
 				a.put(i, k, v)
 			}
 		}
 	}
+	h.in.rows.give(old.room, h.in.Unused)
 	a.judged = old.judged
 	h.aheadBase()
 }
@@ -89,11 +90,11 @@ func (h *Histogram) reseat() {
 // joins takes the first sample of a part that comes for the timestamp that was judged last, if it is in its place.
 func (h *Histogram) joins(i int, s Sample) bool {
 	a, p := h.ahead, &h.parts[i]
-	if s.T != a.judged || !h.countable(p, s.V) || p.flags&partAnew != 0 || h.moved(s) {
+	if s.T != a.judged || !h.countable(p, s.V) || p.c.kin.flags&partAnew != 0 || h.moved(s) {
 		return false
 	}
 	row, rank, last := a.row(-1), int(a.seats[i].rank), a.lastRank(h)
-	if p.role != RoleSum {
+	if p.c.kin.role != RoleSum {
 		for at := rank - 1; at >= 0; at-- {
 			if row[at] > s.V {
 				return false
@@ -131,7 +132,7 @@ func (h *Histogram) orderly() bool {
 			}
 			s := Sample{T: a.t[a.at(k)], V: v, ST: p.c.ST}
 			t, was := h.aheadBefore(i, k)
-			if s.T <= t || s.T <= a.judged || v < was && !h.maySink(p, was) || p.role != RoleSum && !h.keepsPlace(i, k, s, t, was) {
+			if s.T <= t || s.T <= a.judged || v < was && !h.maySink(p, was) || p.c.kin.role != RoleSum && !h.keepsPlace(i, k, s, t, was) {
 				return false
 			}
 		}
@@ -176,7 +177,7 @@ func (h *Histogram) takeRow() {
 		if seat.next > 0 {
 			seat.next--
 		}
-		if seat.next == 0 && p.c.flags&flagSeen != 0 && p.flags&partAbsent == 0 {
+		if seat.next == 0 && p.c.flags&flagSeen != 0 && p.c.kin.flags&partAbsent == 0 {
 			a.behind++
 		}
 	}
@@ -207,14 +208,14 @@ func (h *Histogram) compact() {
 	}
 	a := h.ahead
 	if a == nil {
-		a = &ahead{}
+		a = h.in.lend()
 		h.ahead = a
 	}
 	a.seat(h)
 	for k := range cs.queue {
 		x := &cs.queue[k]
 		if last := int(a.rows) - 1; last < 0 || a.t[a.at(last)] != x.s.T {
-			a.push(x.s.T)
+			a.push(h.in, x.s.T)
 		}
 		a.put(int(x.part), int(a.rows)-1, x.s.V)
 	}
@@ -248,7 +249,7 @@ func (cs *histCase) compacts(h *Histogram) bool {
 		if x := cs.ahead(i); x != nil {
 			out = x.out
 		}
-		if hp.off != 0 || len(hp.epochs) > 0 || hp.out != out || p.flags&(partAnew|partVirtual) != 0 || p.c.Seen() && p.c.T > cs.judged {
+		if hp.off != 0 || len(hp.epochs) > 0 || hp.out != out || p.c.kin.flags&(partAnew|partVirtual) != 0 || p.c.Seen() && p.c.T > cs.judged {
 			return false
 		}
 	}

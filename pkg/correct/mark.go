@@ -63,7 +63,7 @@ func (e *histJudge) mark() bool {
 	zeros := make([]zeroMark, len(e.f.seats))
 	for i := range e.f.seats {
 		s, p, out := &e.f.seats[i], &e.h.parts[i], e.cs.parts[i].out
-		if !p.c.Seen() || out <= 0 && p.role != RoleSum || p.c.T < e.f.prevT && !s.has {
+		if !p.c.Seen() || out <= 0 && p.c.kin.role != RoleSum || p.c.T < e.f.prevT && !s.has {
 			continue // there is nothing to mark, or it is not there any more
 		}
 		if !s.has || s.gone {

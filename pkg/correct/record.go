@@ -45,7 +45,7 @@ func (c *Counter) Append(b []byte, cs *Case) []byte {
 	w.float32(c.sumSq)
 	w.float32(c.peak)
 	w.float32(c.median)
-	w = binary.LittleEndian.AppendUint16(w, c.n)
+	w = binary.LittleEndian.AppendUint16(w, uint16(c.n))
 	if cs != nil {
 		w.theCase(cs)
 	}
@@ -114,11 +114,15 @@ func (c *Counter) Decode(b []byte) (*Case, error) {
 		return nil, errShort
 	}
 	r := reader{b: b[3:]}
-	n := Counter{flags: b[1]}
+	n := Counter{flags: b[1], kin: c.kin}
 	n.T, n.ST, n.Raw, n.before = r.int(), r.int(), r.float(), r.float()
 	n.lastMS = r.uint32()
 	n.sumDt, n.sumX, n.sumSq, n.peak, n.median = r.float32(), r.float32(), r.float32(), r.float32(), r.float32()
-	n.n = r.uint16()
+	steps := r.uint16()
+	if steps > paceWindow {
+		return nil, fmt.Errorf("state record has %d steps, at most %d are remembered", steps, paceWindow)
+	}
+	n.n = uint8(steps)
 	if err := n.check(b[2]); err != nil {
 		return nil, err
 	}
@@ -157,8 +161,8 @@ func (c *Counter) check(hasCase byte) error {
 		return errors.New("state record's flags and its case disagree")
 	case !plain(c.Raw) || !plain(c.before):
 		return fmt.Errorf("state record has value %v after %v", c.Raw, c.before)
-	case c.n > paceWindow, c.n > 0 && c.sumDt == 0:
-		return fmt.Errorf("state record has %d steps in %v s", c.n, c.sumDt)
+	case c.n > 0 && c.sumDt == 0:
+		return fmt.Errorf("state record has %d steps in no time", c.n)
 	}
 	return nil
 }

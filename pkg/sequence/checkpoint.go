@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"pawl/internal/killpoint"
-	"pawl/pkg/correct"
 	"pawl/pkg/store"
 )
 
@@ -94,7 +93,7 @@ func (w *writer) beginCheckpoint(ctx context.Context) {
 	w.kept += len(w.history)
 	w.labels, w.history, w.natives.dirty = newIdentities(), nil, nil
 	clear(w.class.changed)
-	w.groups.room = correct.Spare{} // it is needed where many are new, or have been away
+	w.groups.shared.Trim() // it is needed where many are new, or have been away
 	w.draft, w.lastBegan, w.samples = d, d.began, 0
 	w.state.Leisurely(true)
 	go func() { w.checkpointed <- w.write(ctx, d) }()

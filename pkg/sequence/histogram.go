@@ -1,6 +1,7 @@
 package sequence
 
 import (
+	"hash/maphash"
 	"slices"
 	"sync/atomic"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 
+	"pawl/internal/footprint"
 	"pawl/pkg/correct"
 	"pawl/pkg/rewrite"
 )
@@ -36,12 +38,18 @@ type groups struct {
 	pages pages
 
 	waiting waiting
-	waits   atomic.Int64  // their number, for whoever writes the ticks
-	held    []uint32      // groups that hold samples of the batch at hand
-	room    correct.Spare // of histograms whose parts are together again
+	waits   atomic.Int64 // their number, for whoever writes the ticks
+	held    []uint32     // groups that hold samples of the batch at hand
+	shared  correct.Shared
+	usual   [usualPlaces]usual
+	hash    maphash.Seed
 }
 
-func newGroups() *groups { return &groups{byKey: map[rewrite.Key]uint32{}} }
+func newGroups() *groups {
+	gs := &groups{byKey: map[rewrite.Key]uint32{}, hash: maphash.MakeSeed()}
+	gs.shared.Unused = footprint.Unused
+	return gs
+}
 
 // late is a sample that was held until its histogram was judged, and whose
 // own batch has gone meanwhile.
@@ -97,13 +105,14 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 	w.touchGroup(gid)
 	if !known {
 		gs.all[gid] = &group{key: key, policy: d.policy, young: w.clock + min(w.joinMS, firstWaitMS)}
+		gs.shared.Histogram(&gs.all[gid].histogram)
 		gs.all[gid].histogram.Expect(false)
-		if d.role == correct.RoleBucket {
-			gs.all[gid].room(gs.usual(gid))
-		}
 		gs.byKey[key] = gid
 	}
-	g := gs.all[gid]
+	g, usual := gs.all[gid], gs.usualOf(d.base)
+	if !known {
+		g.room(int(usual.parts))
+	}
 	part := g.histogram.Part(d.role, d.le)
 	if part < 0 {
 		return // more parts than a histogram can have: corrected alone
@@ -113,22 +122,34 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 	}
 	if part == len(g.members) { // they come one by one
 		g.members = append(g.members, id)
+		usual.parts = uint16(min(max(int(usual.parts), part+1), usualMost))
 	}
 	w.table.freeCounter(s)
 	s.counter, s.part = gid+1, uint16(part)
 	s.flags |= isPart
 }
 
-// usualBefore is how many histograms before a new one the usual is looked at: by then other connections have brought their parts.
-// usualMost is the most that is believed of it, as much as the buckets of client libraries, _count and _sum take.
-const usualBefore, usualMost = 1024, 16
+// usual is how many parts the histograms of one name have, as far as they have come.
+type usual struct {
+	name  uint16 // of its hash
+	parts uint16 // as many as any of them at most
+}
 
-// usual is how many parts the histogram at a place, a new one, probably has: as many as one that was met before.
-func (gs *groups) usual(gid uint32) int {
-	if gid < usualBefore || gs.all[gid-usualBefore] == nil {
-		return 0
+const (
+	// usualPlaces is how many names are remembered, each at the place that its hash says.
+	usualPlaces = 4096
+	// usualMost bounds what is believed of a name.
+	usualMost = 256
+)
+
+// usualOf is that of a name.
+func (gs *groups) usualOf(base string) *usual {
+	hash := maphash.String(gs.hash, base)
+	u := &gs.usual[hash%usualPlaces]
+	if name := uint16(hash >> 48); u.name != name {
+		*u = usual{name: name}
 	}
-	return min(len(gs.all[gid-usualBefore].members), usualMost)
+	return u
 }
 
 // room makes room for n parts at once: they come one by one, and doubling makes as much garbage as what is kept.
@@ -169,13 +190,12 @@ func (w *writer) offer(b *rewrite.Batch, i, j int, s *series, g *group, sample c
 	if g.young != 0 && g.young <= w.clock {
 		g.known()
 	}
-	w.groups.room.Lend(&g.histogram)
 	out, held := g.histogram.Offer(int(s.part), w.class.policies[g.policy], sample, inBatch(j))
 	if !held {
 		w.outcome(b, i, j, sample, out, g.tally(out))
 	}
 	if !g.histogram.Waiting() {
-		w.groups.room.Return(&g.histogram)
+		g.histogram.Rest()
 		return
 	}
 	gid := s.counter - 1
@@ -233,7 +253,7 @@ func (w *writer) judge(gid uint32, g *group) {
 	} else {
 		g.deadline = 0 // it leaves the waiting when its turn comes
 	}
-	w.groups.room.Return(&g.histogram)
+	g.histogram.Rest()
 	w.groupFell(g)
 }
 
@@ -335,6 +355,7 @@ func (w *writer) dissolve(gid uint32) {
 		s.counter, s.part, s.gen = 0, 0, 0
 		s.flags &^= isPart
 	}
+	g.histogram.Release()
 	gs.all[gid] = nil
 	gs.spare = append(gs.spare, gid)
 	delete(gs.byKey, g.key)

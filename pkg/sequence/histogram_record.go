@@ -33,7 +33,7 @@ func (g *group) append(b []byte) []byte {
 
 // decodeGroup puts a histogram back at its place and its parts' series to it.
 func (w *writer) decodeGroup(gid uint32, b []byte) error {
-	g, err := readGroup(b)
+	g, err := readGroup(b, &w.groups.shared)
 	if err != nil {
 		return err
 	}
@@ -53,8 +53,8 @@ func (w *writer) decodeGroup(gid uint32, b []byte) error {
 	return nil
 }
 
-// readGroup reads what append wrote.
-func readGroup(b []byte) (*group, error) {
+// readGroup reads what append wrote, of a histogram that shares.
+func readGroup(b []byte, shared *correct.Shared) (*group, error) {
 	if len(b) < 1 || b[0] != groupVersion {
 		return nil, fmt.Errorf("version %v is unknown to this release", b[:min(1, len(b))])
 	}
@@ -83,7 +83,7 @@ func readGroup(b []byte) (*group, error) {
 	if in.short {
 		return nil, errShort
 	}
-	h, err := correct.DecodeHistogram(in.b)
+	h, err := shared.DecodeHistogram(in.b)
 	if err != nil {
 		return nil, err
 	}

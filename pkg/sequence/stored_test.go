@@ -139,7 +139,7 @@ func (s *Stored) labels(record []byte) error {
 }
 
 func (s *Stored) group(record []byte) error {
-	g, err := readGroup(record)
+	g, err := readGroup(record, new(correct.Shared))
 	if err != nil {
 		return err
 	}

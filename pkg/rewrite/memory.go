@@ -28,9 +28,10 @@ type Memory struct {
 	held    int      // pages that are not nil
 	slots   []uint32 // by hash, open addressing: place + 1 in the low places, some of the hash above; 0 empty
 	used    int
-	places  uint // the bits of a slot that its place takes
-	filling int  // the page that takes what is learned
-	hand    int  // the page to be asked next whether it is still used
+	places  uint   // the bits of a slot that its place takes
+	any     uint32 // see touch
+	filling int    // the page that takes what is learned
+	hand    int    // the page to be asked next whether it is still used
 
 	sweepAt atomic.Int64 // ms, when the next pages are asked
 }
@@ -274,10 +275,26 @@ func (m *Memory) resize(n int) {
 		if p == nil {
 			continue
 		}
-		for at := range p.n.Load() {
+		n := p.n.Load()
+		for at := range n {
+			if at%touched == 0 {
+				m.touch(p.hashes[at:min(at+touched, n)])
+			}
 			m.put(p.hashes[at], uint32(i)<<pageBits+at)
 		}
 	}
+}
+
+// touched is how many slots are looked at together.
+const touched = 16
+
+// touch looks at the slots of some hashes, so that the misses of the cache overlap.
+func (m *Memory) touch(hashes []uint64) {
+	mask, any := uint64(len(m.slots)-1), uint32(0)
+	for _, h := range hashes {
+		any |= m.slots[h&mask]
+	}
+	m.any = any // so that it is not left out
 }
 
 func (m *Memory) put(hash uint64, place uint32) {

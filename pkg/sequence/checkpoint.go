@@ -226,15 +226,23 @@ func (w *writer) putPage(d *draft, version *store.Draft, s sheet) error {
 	if s.prefix == store.PrefixHistogram {
 		bits = groupPageBits
 	}
+	var err error
 	if s.packed != nil {
 		w.pieces.putPacked(version, s.prefix, s.page<<bits, s.packed)
-		return nil
+	} else {
+		err = w.pieces.put(version, s.prefix, s.page<<bits, s.records, &d.packing)
 	}
-	if err := w.pieces.put(version, s.prefix, s.page<<bits, s.records, &d.packing); err != nil || !s.named {
+	if err != nil || !s.named {
 		return err
 	}
+	if s.packed != nil {
+		if d.opened, err = unpackPage(d.opened, s.packed); err != nil {
+			return fmt.Errorf("the copy of series %d to %d: %w", s.page<<pageBits, s.page<<pageBits+pageLen-1, err)
+		}
+		s.records = d.opened
+	}
 	var keys keysOf
-	err := eachPaged(s.records, func(slot uint32, record []byte) error {
+	err = eachPaged(s.records, func(slot uint32, record []byte) error {
 		keys[slot].key, keys[slot].taken = decodeKey(record), true
 		return nil
 	})

@@ -37,7 +37,7 @@ type draft struct {
 	haste    chan struct{} // closed once it must not rest any more
 	hastened bool          // the writer's: it is closed
 
-	packing, unpacked, named []byte // the checkpointer's scratch: a page
+	packing, unpacked, opened, named []byte // the checkpointer's scratch: a page
 
 	mu     sync.Mutex
 	sheets []sheet // copied, not yet taken
@@ -267,7 +267,7 @@ func (w *writer) copyGroups(page uint32) {
 // more to be copied than it takes.
 func (w *writer) giveRecords(s sheet) {
 	d := w.draft
-	if n := len(s.records); !s.named && 0 < n && n <= pieceBytes && d.queued() >= w.ahead {
+	if n := len(s.records); 0 < n && n <= pieceBytes && d.queued() >= w.ahead {
 		s.packed, w.packing = packPage(w.packing, s.records)
 		d.reuse(s.records)
 		s.records = nil

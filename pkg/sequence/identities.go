@@ -17,6 +17,7 @@ type identities struct {
 	pages   map[uint32]*identityPage
 	bytes   int           // of the compressed ones
 	into    *identityPage // the page that was added to last
+	intoAt  uint32        // which one that is
 	last    identityWriter
 	packing []byte // scratch, as the next one
 	spare   []byte
@@ -46,12 +47,15 @@ func (x *identities) page(n uint32) *identityPage {
 
 // meet keeps who series i of a batch is, which got the place, and notes in l what a decision looks at.
 func (x *identities) meet(place uint32, b *rewrite.Batch, i int, l *labelsOf) {
-	p := x.page(place >> pageBits)
+	p, at := x.into, place>>pageBits
+	if p == nil || x.intoAt != at {
+		p = x.page(at)
+	}
 	if p.open == nil {
 		p.open, x.spare = x.spare, nil
 	}
 	if p != x.into || len(p.open) == 0 {
-		x.into = p
+		x.into, x.intoAt = p, at
 		x.last.forget()
 	}
 	p.open = x.last.append(p.open, place%pageLen, b, i, l)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pawl/pkg/store"
 )
 
 // Rule: a checkpoint rests from its work, no longer than it may, and not at all
@@ -89,5 +91,31 @@ func TestCheckpointsOfAFirstContactGrowAsItsLogarithm(t *testing.T) {
 		if n := second - first; float64(n) > more+1 {
 			t.Errorf("labels of %d bytes: %d checkpoints for 5 million series and %d for ten times as many, want %.1f more", label, first, second, more)
 		}
+	}
+}
+
+// Rule: pages that requests force to be copied wait compressed for the checkpointer, those whose series are new too: it takes
+// its time, so in a first contact nearly all of them wait.
+func TestCopiesOfNewSeriesWaitCompressed(t *testing.T) {
+	w := newTestWriter(t)
+	w.apply(decoded(t, &Request{}, 1, scrapes(20*pageLen)(1)))
+	w.draft = &draft{labels: w.labels, dueSeries: w.table.pages.fall(), more: make(chan struct{}, 1), haste: make(chan struct{})}
+	w.labels, w.ahead = newIdentities(), 2
+	w.apply(decoded(t, &Request{}, 2, scrapes(20*pageLen)(2)))
+	var open, packed int
+	for _, s := range w.draft.sheets {
+		switch {
+		case s.prefix != store.PrefixSeries:
+		case !s.named:
+			t.Errorf("page %d has new labels and does not say so", s.page)
+		case s.packed == nil:
+			open++
+		default:
+			packed++
+		}
+	}
+	w.draft = nil
+	if open > 2 || open+packed != 20 {
+		t.Errorf("%d pages wait as they are and %d compressed, want 2 and 18", open, packed)
 	}
 }

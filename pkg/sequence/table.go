@@ -279,10 +279,22 @@ func (x *index) grow(adding uint32, s *arena[series]) {
 	clear(x.slots) // new ones too: a page of memory that is read before it is written costs two faults
 	x.placeBits++
 	for id := range s.n {
+		if id%touched == 0 {
+			x.touchPlaces(id, s)
+		}
 		if at := s.at(id); id != adding && at.flags&isFree == 0 {
 			x.put(at.key, id)
 		}
 	}
+}
+
+// touchPlaces does what touch does for the series at the next places.
+func (x *index) touchPlaces(from uint32, s *arena[series]) {
+	mask, any := uint64(len(x.slots)-1), uint32(0)
+	for id := from; id < min(from+touched, s.n); id++ {
+		any |= x.slots[s.at(id).key.Lo&mask]
+	}
+	x.any = any
 }
 
 func (x *index) put(k rewrite.Key, id uint32) {

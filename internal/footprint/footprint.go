@@ -63,7 +63,8 @@ func (i *idle) look(free uint64) bool {
 }
 
 // unmapEvery is how often the program's own pages are let go: what it takes to fetch the needed ones again is then nothing.
-// The first time is soon after the start, which needs most of them.
+// The first time is soon after the start, which needs most of them, and the pauses double: new series and their histograms need some
+// that nothing else does.
 const unmapFirst, unmapEvery = 2 * time.Second, 20 * time.Second
 
 // Keep does so until ctx is done: GOGC at gcPercent, unless $GOGC is set, what stays free given back, and the program's own pages let go.
@@ -74,7 +75,8 @@ func Keep(ctx context.Context, busy func() bool) {
 		debug.SetGCPercent(now)
 	}
 	spans := ownSpans()
-	unmap := time.NewTimer(unmapFirst)
+	pause := unmapFirst
+	unmap := time.NewTimer(pause)
 	defer unmap.Stop()
 	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
 	var unused idle
@@ -86,7 +88,8 @@ func Keep(ctx context.Context, busy func() bool) {
 			return
 		case <-unmap.C:
 			unmapUnused(spans)
-			unmap.Reset(unmapEvery)
+			unmap.Reset(pause)
+			pause = min(2*pause, unmapEvery)
 			continue
 		case <-tick.C:
 		}

@@ -54,6 +54,16 @@ func (h *waiting) pop() wait {
 	return x
 }
 
+// waitingLeast is room that is kept in any case.
+const waitingLeast = 1024
+
+// fit gives up room that is not needed any more: where a fleet comes for the first time, all of its histograms wait.
+func (h *waiting) fit() {
+	if l := *h; cap(l) > waitingLeast && len(l) < cap(l)/4 {
+		*h = append(make(waiting, 0, 2*len(l)), l...)
+	}
+}
+
 // firstWaitMS is how long a new histogram waits at most for parts that nobody knows of yet, in ms of journal time: the default
 // of join_wait. Who sets that longer, for parts that are known, is not to wait so much longer for those that are not.
 const firstWaitMS = 5000
@@ -107,6 +117,7 @@ func (w *writer) overdue() {
 			w.judge(next.gid, g)
 		}
 	}
+	gs.waiting.fit()
 	gs.waits.Store(int64(len(gs.waiting)))
 }
 

@@ -30,6 +30,22 @@ func TestWhoWaitsComesUpByDeadlineAndKey(t *testing.T) {
 		if got := h.pop(); got != x {
 			t.Fatalf("entry %d is %v, want %v", k, got, x)
 		}
+		h.fit()
+	}
+}
+
+// Rule: when a fleet that came for the first time waits no more, its room among those that wait is given up.
+func TestRoomToWaitIsGivenUp(t *testing.T) {
+	var h waiting
+	for k := range int64(30_000) {
+		h.push(wait{deadline: k})
+	}
+	for range 29_000 {
+		h.pop()
+		h.fit()
+	}
+	if len(h) != 1000 || cap(h) > 4*len(h) {
+		t.Errorf("%d wait, with room for %d", len(h), cap(h))
 	}
 }
 

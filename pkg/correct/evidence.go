@@ -12,13 +12,15 @@ type step struct {
 	prevST, st int64
 	dt         float64 // s
 	gap        bool    // scrapes were missed in between, or a stale marker was seen
+	away       bool    // a stale marker was seen
 	pace       pace
 	peak       float64 // 1/s
 }
 
 func (c *Counter) stepTo(s Sample) step {
 	st := step{prev: c.Raw, raw: s.V, prevT: c.T, t: s.T, prevST: c.ST, st: s.ST, dt: elapsed(c.T, s.T), pace: c.pace(), peak: float64(c.peak)}
-	st.gap = c.flags&flagAway != 0 || (c.n > 1 && st.dt > gapFactor*st.pace.interval)
+	st.away = c.flags&flagAway != 0
+	st.gap = st.away || (c.n > 1 && st.dt > gapFactor*st.pace.interval)
 	return st
 }
 
@@ -105,7 +107,11 @@ func (w finding) text() string {
 	case testRatio:
 		return fmt.Sprintf("fell by %.3g %%, and its pace is not known yet", 100*w.x)
 	case testGap:
-		return fmt.Sprintf("came %.4g s after the last sample, usually %.4g s", w.x, w.y)
+		text := fmt.Sprintf("came %.4g s after the last sample, usually %.4g s", w.x, w.y)
+		if w.z != 0 {
+			text += ", and was gone in between"
+		}
+		return text
 	case testZero:
 		return "is exactly 0"
 	case testHistory:
@@ -151,8 +157,6 @@ const (
 	synthesisOdds = 0.5
 	// zeroOdds: a restarted counter is often 0, what is left of a loss rarely.
 	zeroOdds = 3
-	// gapOdds: what restarts is often away for a while; so is a node that panics.
-	gapOdds = 1
 	// priorOdds favours what PromQL would do, so that nobody is worse off.
 	priorOdds = 0.5
 	// historyOdds bounds what the series did before.
@@ -175,7 +179,12 @@ const (
 func weighDrop(s *step, cs *Case) (f findings, base float64) {
 	f.startTimestamp(s)
 	if s.gap {
-		f.add(testGap, gapOdds, s.dt, s.pace.interval, 0)
+		// To be away is as usual of what restarts as of a node that panics. What it says of the time to regrow is in regrowth.
+		told := 0.0
+		if s.away {
+			told = 1
+		}
+		f.add(testGap, 0, s.dt, s.pace.interval, told)
 	}
 	if s.raw == 0 {
 		f.add(testZero, zeroOdds, 0, 0, 0)
@@ -187,7 +196,7 @@ func weighDrop(s *step, cs *Case) (f findings, base float64) {
 	}
 	f.add(testPrior, priorOdds, 0, 0, 0)
 	base = f.sum
-	f.regrowth(s.pace, s.prev, s.raw, s.dt, s.peak)
+	f.regrowth(s.pace, s.back(), s.prev, s.raw, s.dt, s.peak)
 	return f, base
 }
 
@@ -211,17 +220,20 @@ func (f *findings) startTimestamp(s *step) {
 	f.add(testStart, odds, float64(s.prevST), float64(s.st), 0)
 }
 
-// regrowth is the rate test: v from 0 against v left over from prev.
-func (f *findings) regrowth(p pace, prev, v, dt, peak float64) {
+// regrowth is the rate test: v from 0 against v left over from prev. back is how likely it is, if it was
+// reset within the dt seconds, that this was within the last interval of them.
+func (f *findings) regrowth(p pace, back, prev, v, dt, peak float64) {
 	d := prev - v
 	if !p.known {
 		f.add(testRatio, clip(2*math.Log(d/prev/ratioFold), -ratioOdds, ratioOdds), d/prev, 0, 0)
 		return
 	}
-	m := p.rate * dt
-	reset := logSum(math.Log(1-burstWeight)+p.regrowth(v, dt), math.Log(burstWeight)+spread(v, p.unit, burstReach*(m+p.unit)))
-	scale := max(p.rate*p.interval, p.unit)
-	loss := logSum(math.Log(anyShare)-math.Log(prev), math.Log(1-anyShare)+spread(d, scale, prev))
+	reset, loss := p.restarted(v, dt), p.left(prev, d, 0)
+	if back > 0 {
+		up := min(p.interval, dt)
+		reset = logSum(math.Log(1-back)+reset, math.Log(back)+p.restarted(v, up))
+		loss = logSum(math.Log(1-back)+p.left(prev, d, dt), math.Log(back)+p.left(prev, d, up))
+	}
 	f.add(testRegrowth, clip(reset-loss, regrowthMin, regrowthMax), v/dt, p.rate, peak)
 }
 

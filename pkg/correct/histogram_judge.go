@@ -62,11 +62,11 @@ func (e *histJudge) totalStep() step {
 	p, seat, last := &e.h.parts[i], &f.seats[i], len(f.chain)-1
 	s := step{prev: f.prev[last], raw: f.cur[last], prevT: seat.prevT, t: f.t, prevST: p.c.ST, st: seat.st, pace: p.c.pace(), peak: float64(p.c.peak)}
 	s.dt = elapsed(s.prevT, s.t)
-	away := p.c.flags&flagAway != 0
+	s.away = p.c.flags&flagAway != 0
 	if seat.past {
-		away = p.c.kin.flags&partAway != 0
+		s.away = p.c.kin.flags&partAway != 0
 	}
-	s.gap = away || p.c.n > 1 && s.dt > gapFactor*s.pace.interval
+	s.gap = s.away || p.c.n > 1 && s.dt > gapFactor*s.pace.interval
 	for j := range f.seats {
 		q := &f.seats[j]
 		if !q.has || q.gone || q.st == 0 || q.fresh {

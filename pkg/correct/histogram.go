@@ -155,8 +155,8 @@ func (h *Histogram) add(p part) uint16 {
 	return uint16(len(h.parts))
 }
 
-// leastRoom is how many parts there is room for at least, while more may come.
-const leastRoom = 4
+// leastRoom is how many parts there is room for at least, while more may come: a summary's.
+const leastRoom = 2
 
 // roomFor is how many parts there is to be room for when there are n and one more comes: of a new histogram, many more.
 func (h *Histogram) roomFor(n int) int {

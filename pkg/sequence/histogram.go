@@ -138,8 +138,9 @@ type usual struct {
 const (
 	// usualPlaces is how many names are remembered, each at the place that its hash says.
 	usualPlaces = 4096
-	// usualMost bounds what is believed of a name.
-	usualMost = 256
+	// usualMost is the most that is believed of a name, as much as the buckets of client libraries, _count and _sum take: a series
+	// that is alone of its histogram, and never comes again, keeps the room.
+	usualMost = 16
 )
 
 // usualOf is that of a name.

@@ -37,8 +37,8 @@ func gcPercent(alive, walked, least uint64) int {
 
 // What a first scrape or a checkpoint took and left free goes back to the system: the runtime by itself keeps a tenth of what is alive.
 const (
-	// idleLeast is what is worth it, in bytes.
-	idleLeast = 16 << 20
+	// idleLeast is what is worth it, in bytes: more than the collector leaves free after each run, leastSlack.
+	idleLeast = 14 << 20
 	// idleLooks is how many looks in a row it must have been free at.
 	idleLooks = 2
 	// idlePause is how many looks pass before the next time at least: giving back stops allocations for some milliseconds.

@@ -65,6 +65,7 @@ type Plan struct {
 
 	BigSeries  int // active series of the run that must not cost more per sample
 	BigScrapes int
+	BigRepeat  int // how often it runs, each time behind one of the main run's kind, so that what the machine gives is the same for both
 
 	Rate     int           // requests/s of the latency run
 	Small    int           // samples per request of the latency run
@@ -73,6 +74,7 @@ type Plan struct {
 	Settle   time.Duration // longest wait for a checkpoint
 
 	SweepSeries []int // plot: cost against series
+	SweepRepeat int   // rounds of it; medians are shown
 	SweepShares []int // plot: cost against the share of corrected samples, %
 	SweepEach   int   // series of each point of the second sweep
 }
@@ -83,18 +85,18 @@ const prometheusCapacity = 10_000
 // Short is a plan for a look of some minutes; its figures are hints.
 func Short() Plan {
 	return Plan{
-		Series: 20_000, Scrapes: 15, Repeat: 1, Batch: 2000, Conns: 4, Capacity: prometheusCapacity, BigSeries: 100_000, BigScrapes: 8,
+		Series: 20_000, Scrapes: 15, Repeat: 1, Batch: 2000, Conns: 4, Capacity: prometheusCapacity, BigSeries: 100_000, BigScrapes: 8, BigRepeat: 1,
 		Rate: 200, Small: 500, LatencyS: 8 * time.Second, Outage: 4 * time.Second, Settle: 80 * time.Second,
-		SweepSeries: []int{20_000, 100_000}, SweepShares: []int{0, 10, 100}, SweepEach: 10_000,
+		SweepSeries: []int{20_000, 100_000}, SweepRepeat: 1, SweepShares: []int{0, 10, 100}, SweepEach: 10_000,
 	}
 }
 
 // Long is the plan whose figures docs/performance.md shows: some 20 minutes.
 func Long() Plan {
 	return Plan{
-		Series: 100_000, Scrapes: 30, Repeat: 5, Batch: 2000, Conns: 4, Capacity: prometheusCapacity, BigSeries: 1_000_000, BigScrapes: 8,
+		Series: 100_000, Scrapes: 30, Repeat: 5, Batch: 2000, Conns: 4, Capacity: prometheusCapacity, BigSeries: 1_000_000, BigScrapes: 8, BigRepeat: 5,
 		Rate: 200, Small: 500, LatencyS: 30 * time.Second, Outage: 20 * time.Second, Settle: 2 * time.Minute,
-		SweepSeries: []int{100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000},
+		SweepSeries: []int{100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000}, SweepRepeat: 3,
 		SweepShares: []int{0, 1, 5, 10, 25, 50, 75, 100}, SweepEach: 50_000,
 	}
 }

@@ -15,6 +15,9 @@ const smallShards = 16
 // big is the life of a relay with many series: its cost and memory, its answers
 // while it writes a checkpoint of all of them, and its next start.
 func (b *bencher) big(ctx context.Context, p Proto) error {
+	if err := b.bigCost(ctx, p); err != nil {
+		return err
+	}
 	r, err := b.assemblePawl(ctx, p)
 	if err != nil {
 		return err
@@ -29,16 +32,8 @@ func (b *bencher) big(ctx context.Context, p Proto) error {
 	}
 	n := float64(b.Plan.BigSeries)
 	one := func(figure string, v float64) { b.report.add(p, r.subject.Name, figure, []float64{v}) }
-	one(figureBigCost, c.perMillion())
-	one(figureBigLater, c.laterPerMillion())
-	if small, ok := b.report.value(p, r.subject.Name, figureCost); ok {
-		one(figureBigRatio, c.perMillion()/small)
-	}
-	if small, ok := b.report.value(p, r.subject.Name, figureLater); ok {
-		one(figureBigLaterRatio, c.laterPerMillion()/small)
-	}
 	one(figureBytes, float64(c.end.rss)/n)
-	b.logf("relay %s with %d series: %.3f CPU-s per million (%.3f after the first scrape), %.0f bytes per series", p, b.Plan.BigSeries, c.perMillion(), c.laterPerMillion(), float64(c.end.rss)/n)
+	b.logf("relay %s with %d series: %.0f bytes per series", p, b.Plan.BigSeries, float64(c.end.rss)/n)
 
 	start, sent := load.start, load.Sent()
 	load = nil // its messages are as large as the new one's
@@ -59,6 +54,36 @@ func (b *bencher) big(ctx context.Context, p Proto) error {
 	}
 	one(figureStartBytes, float64(u.rss)/n)
 	return r.relay.stop()
+}
+
+// bigCost is what a sample of many series costs against one of the main run. What the machine gives changes within minutes, by
+// more than this ratio may be off: so the two kinds run in turn, and each pair has its ratio.
+func (b *bencher) bigCost(ctx context.Context, p Proto) error {
+	relay, err := b.pawl()
+	if err != nil {
+		return err
+	}
+	var all, later, ratio, laterRatio []float64
+	for k := range b.Plan.BigRepeat {
+		few, err := b.fresh(ctx, relay, p, &Fleet{Series: b.Plan.Series}, b.Plan.Scrapes, b.Plan.Capacity)
+		if err != nil {
+			return err
+		}
+		many, err := b.fresh(ctx, relay, p, &Fleet{Series: b.Plan.BigSeries}, b.Plan.BigScrapes, b.Plan.Capacity)
+		if err != nil {
+			return err
+		}
+		all, later = append(all, many.perMillion()), append(later, many.laterPerMillion())
+		ratio = append(ratio, many.perMillion()/few.perMillion())
+		laterRatio = append(laterRatio, many.laterPerMillion()/few.laterPerMillion())
+		b.logf("relay %s pair %d: %d series %.3f CPU-s per million (%.3f after the first scrape), %d series %.3f (%.3f), %.2f times (%.2f)", p, k+1,
+			b.Plan.Series, few.perMillion(), few.laterPerMillion(), b.Plan.BigSeries, many.perMillion(), many.laterPerMillion(), ratio[k], laterRatio[k])
+	}
+	b.report.add(p, relay.Name, figureBigCost, all)
+	b.report.add(p, relay.Name, figureBigLater, later)
+	b.report.add(p, relay.Name, figureBigRatio, ratio)
+	b.report.add(p, relay.Name, figureBigLaterRatio, laterRatio)
+	return nil
 }
 
 // checkpoint measures answers at a fixed rate before, during and after a

@@ -28,7 +28,8 @@ func (c costs) wholePerMillion() float64 {
 func (c costs) laterPerMillion() float64 {
 	return c.later / float64(c.samples-c.firstN) * 1e6
 }
-func (c costs) perSecond() float64 { return float64(c.samples) / c.took.Seconds() }
+func (c costs) firstPerMillion() float64 { return c.first / float64(c.firstN) * 1e6 }
+func (c costs) perSecond() float64       { return float64(c.samples) / c.took.Seconds() }
 
 // cost is the main measurement, in turn on the relay and the other one, so
 // that what else the machine does hits both.

@@ -134,13 +134,6 @@ func (r *Report) figure(p Proto, subject, name string) *Figure {
 	return nil
 }
 
-func (r *Report) value(p Proto, subject, name string) (float64, bool) {
-	if f := r.figure(p, subject, name); f != nil {
-		return f.Median, true
-	}
-	return 0, false
-}
-
 // WriteJSON writes all of it.
 func (r *Report) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // perPoint is the least number of samples behind a point of a plot: a CPU
@@ -15,28 +16,48 @@ func memoryFor(series int) int64 { return int64(series) * 1700 }
 
 // sweepSeries measures cost against the number of series.
 func (b *bencher) sweepSeries(ctx context.Context, p Proto) error {
-	for _, n := range b.Plan.SweepSeries {
-		if need, have := memoryFor(n), b.memory(); need > have {
-			b.logf("%d series are left out: they take about %d MB and %d MB are free", n, need>>20, have>>20)
+	relay, err := b.pawl()
+	if err != nil {
+		return err
+	}
+	runs := make([][]costs, len(b.Plan.SweepSeries))
+	for round := range b.Plan.SweepRepeat {
+		for i, n := range b.Plan.SweepSeries {
+			if need, have := memoryFor(n), b.memory(); need > have {
+				b.logf("%d series are left out: they take about %d MB and %d MB are free", n, need>>20, have>>20)
+				continue
+			}
+			scrapes := 1 + max(3, min(b.Plan.Scrapes-1, perPoint/n))
+			c, err := b.fresh(ctx, relay, p, &Fleet{Series: n}, scrapes, b.Plan.Capacity)
+			if err != nil {
+				return fmt.Errorf("%d series: %w", n, err)
+			}
+			runs[i] = append(runs[i], c)
+			b.logf("relay %s, %d series, run %d: %.3f CPU-s per million after the first scrape, %.3f for that, %.0f bytes per series, %.0f at most",
+				p, n, round+1, c.laterPerMillion(), c.firstPerMillion(), float64(c.end.rss)/float64(n), float64(c.peak)/float64(n))
+		}
+	}
+	for i, n := range b.Plan.SweepSeries {
+		if len(runs[i]) == 0 {
 			continue
 		}
-		b.logf("relay %s, %d series: begins", p, n)
-		scrapes := 1 + max(3, min(b.Plan.Scrapes-1, perPoint/n))
-		s, err := b.pawl()
-		if err != nil {
-			return err
-		}
-		c, err := b.fresh(ctx, s, p, &Fleet{Series: n}, scrapes, b.Plan.Capacity)
-		if err != nil {
-			return fmt.Errorf("%d series: %w", n, err)
-		}
-		b.report.point("series", p, "later scrapes", float64(n), c.laterPerMillion())
-		b.report.point("series", p, "first scrape", float64(n), c.first/float64(c.firstN)*1e6)
-		b.report.point("memory", p, "at the end", float64(n), float64(c.end.rss)/float64(n))
-		b.report.point("memory", p, "at most", float64(n), float64(c.peak)/float64(n))
-		b.logf("relay %s, %d series: %.3f CPU-s per million after the first scrape, %.0f bytes per series, %.0f at most", p, n, c.laterPerMillion(), float64(c.end.rss)/float64(n), float64(c.peak)/float64(n))
+		median := func(f func(costs) float64) float64 { return medianOf(runs[i], f) }
+		b.report.point("series", p, "later scrapes", float64(n), median(costs.laterPerMillion))
+		b.report.point("series", p, "first scrape", float64(n), median(costs.firstPerMillion))
+		b.report.point("memory", p, "at the end", float64(n), median(func(c costs) float64 { return float64(c.end.rss) })/float64(n))
+		b.report.point("memory", p, "at most", float64(n), median(func(c costs) float64 { return float64(c.peak) })/float64(n))
 	}
 	return nil
+}
+
+// medianOf is the median of what f gives of each run.
+func medianOf(runs []costs, f func(costs) float64) float64 {
+	vs := make([]float64, len(runs))
+	for i, c := range runs {
+		vs[i] = f(c)
+	}
+	slices.Sort(vs)
+	return vs[len(vs)/2]
 }
 
 // The second sweep: every series counts, some restart or lose at shareAt, and

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,9 +23,13 @@ func TestTheDemoTellsTheTruthAndLeavesNothingBehind(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	defer http.DefaultClient.CloseIdleConnections()
-	var out bytes.Buffer
-	if err := Run(t.Context(), Options{Out: &out, Version: "test"}); err != nil {
+	var out, log bytes.Buffer
+	warnings := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if err := Run(t.Context(), Options{Out: &out, Logger: warnings, Version: "test"}); err != nil {
 		t.Errorf("%v\n%s", err, out.String())
+	}
+	if log.Len() > 0 { // whoever sees the relay for the first time sees it here
+		t.Errorf("the demo warns: %s", &log)
 	}
 	for _, want := range []string{"1 kernel panic", "72,936", "ok, exact", "ok, bit for bit", "loss"} {
 		if !strings.Contains(out.String(), want) {

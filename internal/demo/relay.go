@@ -26,7 +26,7 @@ remote_write:
 receive:
   tenant_header: ""
 storage:
-  min_free_bytes: 40MB
+  min_free_bytes: 52MB
   max_used_percent: 100
   ballast_bytes: 0
 `

@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bytes"
+	varint "encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,6 +29,10 @@ const (
 	overload = time.Minute // times -torture
 	times    = 10          // what is offered is at least so many times what the upstream takes
 	brake    = 12          // it takes one request for so many that were offered
+
+	// hesitation is how long a bomb stops in its middle: what the relay gives it by
+	// then, it holds so long.
+	hesitation = 300 * time.Millisecond
 )
 
 // ledger is what was acknowledged and what arrived: for each sender the
@@ -197,8 +202,11 @@ func offer(t *testing.T, r *relay, l *ledger, g *gate, d time.Duration, bombs []
 	var wg sync.WaitGroup
 	tr := &http.Transport{MaxIdleConnsPerHost: floods * 2, MaxConnsPerHost: floods * 2}
 	defer tr.CloseIdleConnections()
-	send := func(body []byte) int {
-		resp, err := tr.RoundTrip(newRequest(r, body))
+	send := func(body []byte, pause time.Duration) int {
+		req := newRequest(r, body)
+		half := len(body) / 2
+		req.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:half]), &pausing{pause, bytes.NewReader(body[half:])}))
+		resp, err := tr.RoundTrip(req)
 		if err != nil {
 			return 0
 		}
@@ -213,14 +221,14 @@ func offer(t *testing.T, r *relay, l *ledger, g *gate, d time.Duration, bombs []
 			var buf []byte
 			for n := 0; time.Now().Before(over); n++ {
 				buf = request(buf, req, k)
-				code := send(buf)
+				code := send(buf, 0)
 				g.offered.Add(1)
 				if code == http.StatusNoContent {
 					l.note(&l.acked, s, k)
 					k++
 				}
 				if n%4 == 0 {
-					send(bombs[(n/4+s)%len(bombs)])
+					send(bombs[(n/4+s)%len(bombs)], hesitation)
 				}
 				mu.Lock()
 				o.sent++
@@ -239,6 +247,18 @@ func offer(t *testing.T, r *relay, l *ledger, g *gate, d time.Duration, bombs []
 	return o
 }
 
+// pausing waits once before it goes on.
+type pausing struct {
+	pause time.Duration
+	io.Reader
+}
+
+func (p *pausing) Read(b []byte) (int, error) {
+	time.Sleep(p.pause)
+	p.pause = 0
+	return p.Reader.Read(b)
+}
+
 func newRequest(r *relay, body []byte) *http.Request {
 	req, _ := http.NewRequest(http.MethodPost, "http://"+r.write+"/api/v1/write", bytes.NewReader(body))
 	req.Header.Set("Content-Type", "application/x-protobuf")
@@ -246,9 +266,13 @@ func newRequest(r *relay, body []byte) *http.Request {
 	return req
 }
 
-// bombs are bodies that decompress to 60 MB, or say so (0x80 0x80 0x80 0x1e).
+// bombs are bodies that decompress to 60 MB, or say so (0x80 0x80 0x80 0x1e). The first
+// is one series with as many samples as fit: what is known of them takes three times as much again.
 func bombs() [][]byte {
+	const many = 60 << 20 / 11
+	series := append([]byte{0x0a, 8, 0x0a, 3, 'j', 'o', 'b', 0x12, 1, 'a'}, bytes.Repeat([]byte{0x12, 9, 0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f}, many)...)
 	return [][]byte{
+		snappy.Encode(nil, append(varint.AppendUvarint([]byte{0x0a}, uint64(len(series))), series...)),
 		snappy.Encode(nil, bytes.Repeat([]byte{0x0a, 0}, 30<<20)),
 		append([]byte{0x80, 0x80, 0x80, 0x1e}, make([]byte, 4<<10)...),
 		append([]byte{0x80, 0x80, 0x80, 0x1e}, make([]byte, 3<<20)...),

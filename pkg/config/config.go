@@ -67,8 +67,8 @@ type Receive struct {
 
 	// MaxInFlightBytes bounds, in bytes, what all requests that are read or worked on
 	// hold at once: bodies as they come in, and messages by the length that their snappy
-	// header announces, before anything is allocated. More is answered with 503 and
-	// Retry-After. Default 128MB: 256 requests of Prometheus' default size (2,000 samples,
+	// header announces and what is known of each sample, before anything is allocated. More
+	// is answered with 503 and Retry-After, a request that takes more alone with 413. Default 128MB: 256 requests of Prometheus' default size (2,000 samples,
 	// 0.4MB decompressed) and room for one of the largest.
 	MaxInFlightBytes Bytes `yaml:"max_in_flight_bytes"`
 

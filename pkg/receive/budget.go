@@ -1,6 +1,8 @@
 package receive
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -143,6 +145,25 @@ type claim struct {
 	tenant string
 	set    *config.Receive
 	held   [resources]int64
+	short  *refusal // why Hold said no
+}
+
+// errShort is what Hold says; the claim knows why.
+var errShort = errors.New("there is no room for what the request holds")
+
+// Hold takes n more bytes of memory for what is known of the request's series
+// and samples (rewrite.Account).
+func (c *claim) Hold(n int) error {
+	if most := memory.most(c.set); c.held[memory]+int64(n) > most {
+		c.short = &refusal{tooLarge, fmt.Errorf(
+			"with what is known of each series and sample the request takes more than %d bytes (receive.max_in_flight_bytes); send fewer samples in one", most), 0}
+	} else {
+		c.short = c.take(memory, int64(n))
+	}
+	if c.short != nil {
+		return errShort
+	}
+	return nil
 }
 
 // take takes n of a resource, or says why not.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,11 +107,13 @@ type bomb struct {
 // endless is a body in chunks that goes on beyond what is allowed.
 const endless = "a body larger than allowed, in chunks"
 
+// field is a length-delimited field of a message.
+func field(num byte, b []byte) []byte {
+	return append(binary.AppendUvarint([]byte{num<<3 | 2}, uint64(len(b))), b...)
+}
+
 func bombs() []bomb {
 	repeat := func(unit []byte, n int) []byte { return bytes.Repeat(unit, n/len(unit)) }
-	field := func(num byte, b []byte) []byte {
-		return append(binary.AppendUvarint([]byte{num<<3 | 2}, uint64(len(b))), b...)
-	}
 	var labels []byte
 	for i := range 1_000_000 {
 		labels = append(labels, field(1, append(field(1, []byte(fmt.Sprintf("l%07d", i))), field(2, []byte("x"))...))...)
@@ -245,6 +248,75 @@ func TestBombsAtOnceDoNotHarmHonestSenders(t *testing.T) {
 		if held := h.budget.held(what); held != 0 {
 			t.Errorf("%d of resource %d are still held", held, what)
 		}
+	}
+}
+
+// Rule (RELIABILITY.md, memory ceiling): a client whose body comes slowly holds
+// what has come of it. The memory that large requests before had is not given to it
+// for what its header announces.
+func TestASlowBodyHoldsOnlyWhatHasCome(t *testing.T) {
+	bomb := snappy.Encode(nil, bytes.Repeat([]byte{0x7b}, 60<<20)) // 60 MB of groups without end
+	h := handler(&sink{}, nil)
+	live := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := live()
+	var wg sync.WaitGroup
+	var open []*io.PipeWriter
+	for range 8 {
+		if w := post(h, "", bytes.NewReader(bomb)); w.Code != http.StatusBadRequest {
+			t.Fatalf("the bomb was answered %d %s", w.Code, w.Body)
+		}
+		r, w := io.Pipe()
+		open = append(open, w)
+		wg.Go(func() { post(h, "", r) })
+		if _, err := w.Write(bomb[:2*firstRead]); err != nil { // returns when all of it was read
+			t.Fatal(err)
+		}
+	}
+	if held := live() - before; held > 128<<20 {
+		t.Errorf("8 slow clients that sent %d bytes each have %d MiB in use", 2*firstRead, held>>20)
+	}
+	if charged := h.budget.held(memory); charged > 8<<20 {
+		t.Errorf("%d bytes are charged to them", charged)
+	}
+	for _, w := range open {
+		_ = w.CloseWithError(io.ErrUnexpectedEOF)
+	}
+	wg.Wait()
+}
+
+// Rule (RELIABILITY.md, memory ceiling): what is known of each sample is within
+// receive.max_in_flight_bytes before it takes its memory. A request that is
+// too large for it alone is told so, one for which there is no room now is to come again.
+func TestWhatIsKnownOfSamplesHasItsRoomFirst(t *testing.T) {
+	const mb = 1 << 20
+	unit := []byte{0x12, 9, 0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f} // a sample of value 1 and no time: 11 bytes, of which 32 are known
+	for name, c := range map[string]struct {
+		samples int
+		others  int64 // bytes that they hold
+		status  int
+	}{"fits": {2 * mb, 0, 204}, "too large alone": {4 * mb, 0, 413}, "no room beside others": {2 * mb, 40 * mb, 503}} {
+		t.Run(name, func(t *testing.T) {
+			series := append(field(1, append(field(1, []byte("job")), field(2, []byte("a"))...)), bytes.Repeat(unit, c.samples)...)
+			bomb := snappy.Encode(nil, field(1, series))
+			h := handler(&sink{}, nil)
+			h.budget.add("other", memory, c.others)
+			var answer *httptest.ResponseRecorder
+			got := allocated(func() { answer = post(h, "", bytes.NewReader(bomb)) })
+			if answer.Code != c.status || c.status != 204 && !strings.Contains(answer.Body.String(), "max_in_flight_bytes") {
+				t.Errorf("answered %d %s, want %d and receive.max_in_flight_bytes", answer.Code, answer.Body, c.status)
+			}
+			if most := uint64(h.settings.Load().MaxInFlightBytes) * 5 / 4; got > most { // what grows leaves a third of itself behind
+				t.Errorf("%d MiB were allocated", got>>20)
+			}
+			if held := h.budget.held(memory); held != c.others {
+				t.Errorf("%d bytes are still held", held-c.others)
+			}
+		})
 	}
 }
 

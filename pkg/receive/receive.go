@@ -39,6 +39,7 @@ type Handler struct {
 	known    func() int
 	memory   atomic.Pointer[rewrite.Memory] // of label sets that were good under the settings
 	firsts   sync.Pool                      // of *[firstRead]byte
+	bodies   sync.Pool                      // of *[]byte, of maxBody bytes at most
 	budget   budget
 	rates    rates
 	log      *slog.Logger
@@ -58,7 +59,9 @@ type Options struct {
 
 // New makes the handler.
 func New(o Options) *Handler {
-	h := &Handler{sink: o.Sink, pressure: o.Pressure, known: o.Known, log: o.Logger, firsts: sync.Pool{New: func() any { return new([firstRead]byte) }}}
+	h := &Handler{sink: o.Sink, pressure: o.Pressure, known: o.Known, log: o.Logger}
+	h.firsts.New = func() any { return new([firstRead]byte) }
+	h.bodies.New = func() any { return new([]byte) }
 	h.metrics = newMetrics(o.Registerer, &h.budget)
 	h.Configure(o.Settings)
 	promauto.With(o.Registerer).NewGaugeFunc(prometheus.GaugeOpts{Name: "pawl_receive_memory_bytes",

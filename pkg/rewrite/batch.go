@@ -35,8 +35,14 @@ type Limits struct {
 	MaxLabels          int // labels per series, and per exemplar
 	MaxLabelValueBytes int // bytes of one label's value; names are held to it too
 
-	Memory *Memory // of what was found good under these limits before; nil: none
+	Memory  *Memory // of what was found good under these limits before; nil: none
+	Account Account // of what is held for the message's entries; nil: nobody asks
 }
+
+// Account is asked before a Batch takes memory for what is known of its series
+// and samples: Hold takes n more bytes, or says why not, which ends Decode with
+// that error. Room that the Batch had before it is not asked for.
+type Account interface{ Hold(n int) error }
 
 // MetricType is a metric's type as writev2.Metadata_MetricType numbers it; 0 is unspecified.
 type MetricType uint8

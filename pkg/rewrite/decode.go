@@ -31,7 +31,7 @@ const (
 	// maxLabels holds where Limits.MaxLabels is 0.
 	maxLabels = 1 << 16
 
-	// giant is the length, in bytes, from which a message gets no more room than it needs.
+	// giant is the length, in bytes, up to which a message gets more room than it needs.
 	giant = 4 << 20
 
 	// snappyRatio: no element of a snappy block gives more than 64 bytes for its 3 (format_description.txt, 2.2.2).
@@ -43,8 +43,8 @@ const (
 // Prometheus' own message types decode to the same content. It keeps
 // compressed, which must not change while the Batch is in use.
 //
-// It returns a *FormatError (400) or a *TooLargeError (413); the Batch is then
-// of no use but for the next Decode.
+// It returns a *FormatError (400), a *TooLargeError (413) or what lim.Account says;
+// the Batch is then of no use but for the next Decode.
 func (b *Batch) Decode(v Version, tenant string, compressed []byte, lim Limits) error {
 	b.reset(v, tenant, compressed, lim)
 	if err := b.decompress(); err != nil {
@@ -105,11 +105,7 @@ func (b *Batch) decompress() error {
 		return &FormatError{Series: -1, Offset: -1, Reason: lyingSnappy}
 	}
 	if cap(b.Message) < n {
-		room := n + n/8 // the next one may be a little longer
-		if n > giant {
-			room = n
-		}
-		b.Message = make([]byte, room)
+		b.Message = make([]byte, max(n, min(n+n/8, giant))) // the next one may be a little longer
 	}
 	m, err := snappy.Decode(b.Message[:n], b.Compressed)
 	if err != nil {
@@ -130,7 +126,13 @@ func grow[T any](b *Batch, s []T, size, p int, what string) ([]T, error) {
 	if foreseen > 4*len(s) { // of the first entries one cannot tell
 		foreseen = 4 * len(s)
 	}
-	bigger := make([]T, len(s), min(max(64, len(s)+len(s)/4, foreseen), most))
+	room := min(max(64, len(s)+len(s)/4, foreseen), most)
+	if b.lim.Account != nil {
+		if err := b.lim.Account.Hold((room - cap(s)) * size); err != nil {
+			return s, err
+		}
+	}
+	bigger := make([]T, len(s), room)
 	copy(bigger, s)
 	return bigger, nil
 }

@@ -11,8 +11,9 @@ const (
 	// its memory for ever.
 	maxPooled = 4 << 20
 
-	// maxGiants bounds what larger ones are kept, in bytes: what may be in
-	// flight at the door by default (receive.max_in_flight_bytes).
+	// maxGiants bounds the larger ones, in bytes, those in use and those that are
+	// kept together: what may be in flight at the door by default
+	// (receive.max_in_flight_bytes). While more are in use none is kept.
 	maxGiants = 128 << 20
 
 	// giantsIdle is how long they are kept after the last one came.
@@ -26,11 +27,13 @@ type giants struct {
 	mu    sync.Mutex
 	free  []*Request
 	bytes int64 // of free
+	used  int64 // bytes of the messages of those in use
 	idle  *time.Timer
 }
 
-// take gives a request whose message has room for n bytes, and not for many
-// times as many, because it is weighed at what it holds. nil if there is none.
+// take gives a request for a message of n bytes: one whose message has room
+// for them, and not for many times as many, because it is weighed at what it
+// holds, or a new one, for which those kept make room.
 func (g *giants) take(n int) *Request {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -40,21 +43,37 @@ func (g *giants) take(n int) *Request {
 			best = i
 		}
 	}
-	if best < 0 {
-		return nil
+	var r *Request
+	if best >= 0 {
+		r = g.pick(best)
+		r.giant = int64(cap(r.Batch.Message))
+	} else {
+		for len(g.free) > 0 && g.used+g.bytes+int64(n) > maxGiants {
+			g.pick(len(g.free) - 1)
+		}
+		r = newRequest()
+		r.giant = int64(n)
 	}
-	r, last := g.free[best], len(g.free)-1
-	g.free[best], g.free[last] = g.free[last], nil
+	g.used += r.giant
+	return r
+}
+
+// pick takes one out of those that are kept.
+func (g *giants) pick(i int) *Request {
+	r, last := g.free[i], len(g.free)-1
+	g.free[i], g.free[last] = g.free[last], nil
 	g.free = g.free[:last]
 	g.bytes -= r.holds()
 	return r
 }
 
-// put keeps a request for later, unless there are enough.
+// put ends the use of a request, and keeps it for later unless there are enough.
 func (g *giants) put(r *Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.bytes+r.holds() > maxGiants {
+	g.used -= r.giant
+	r.giant = 0
+	if g.used+g.bytes+r.holds() > maxGiants {
 		return
 	}
 	g.free = append(g.free, r)

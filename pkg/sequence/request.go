@@ -15,14 +15,17 @@ type Request struct {
 	Batch rewrite.Batch // decoded from Body, for batches
 	Time  int64         // when it was received, ms
 
-	kind store.RecordKind
-	seq  uint64
-	held int64      // what it was weighed at, bytes
-	done chan error // the committer's answer; nil for what came from disk
+	kind  store.RecordKind
+	seq   uint64
+	held  int64      // what it was weighed at, bytes
+	giant int64      // what it is counted with among the large ones in use, bytes; 0: it is not one
+	done  chan error // the committer's answer; nil for what came from disk
 }
 
+func newRequest() *Request { return &Request{done: make(chan error, 1)} }
+
 var (
-	requests = sync.Pool{New: func() any { return &Request{done: make(chan error, 1)} }}
+	requests = sync.Pool{New: func() any { return newRequest() }}
 	large    giants
 )
 
@@ -32,8 +35,7 @@ func Borrow(n int) *Request {
 	var r *Request
 	if n > maxPooled {
 		r = large.take(n)
-	}
-	if r == nil {
+	} else {
 		r = requests.Get().(*Request)
 	}
 	r.Body, r.seq, r.kind = r.Body[:0], 0, 0
@@ -43,7 +45,7 @@ func Borrow(n int) *Request {
 // Release gives the request's memory back.
 func (r *Request) Release() {
 	switch {
-	case cap(r.Batch.Message) > maxPooled:
+	case r.giant > 0:
 		large.put(r)
 	case r.holds() <= maxPooled:
 		requests.Put(r)

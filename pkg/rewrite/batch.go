@@ -72,6 +72,8 @@ type Series struct {
 	Key    Key
 	Type   MetricType // 2.0's inline metadata, else 0
 	flags  uint8
+	labels uint8 // how many it has, where same has any bits
+	front  uint8 // how many bytes of labels stand in front of the first whose bit is not in same; farFront: they are to be walked
 	S0, S1 int32 // its samples: Batch.Samples[S0:S1]
 	H0, H1 int32 // its histograms: Batch.Histograms[H0:H1]
 

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"bytes"
+	"math/bits"
 	"slices"
 )
 
@@ -9,6 +10,7 @@ import (
 type labelMemo struct {
 	field  span
 	name   span
+	hashed uint64 // the name's hash
 	hi, lo uint64
 }
 
@@ -88,7 +90,7 @@ func (b *Batch) resembleBlock(i int, piece span) bool {
 			}
 		}
 	}
-	b.Series[i].same = same
+	b.Series[i].alike(same, total, r.from, r.front)
 	r.sum, r.valued, r.piece, r.series = sum, valued, piece, i
 	if len(was) == len(r.next) {
 		copy(was, r.next)
@@ -117,6 +119,18 @@ func (b *Batch) inOrder() bool {
 		last = name
 	}
 	return r.to == len(r.labels) || bytes.Compare(last, r.labels[r.to].name.of(b.Message)) < 0
+}
+
+// farFront is a Series.front of more bytes, or of a number that is not known.
+const farFront = 255
+
+// alike notes that s has so many labels, of which those of same are the ones before it, and
+// that front bytes of labels stand before the one numbered from.
+func (s *Series) alike(same uint32, labels, from, front int) {
+	s.same, s.labels, s.front = same, uint8(labels), farFront
+	if front < farFront && bits.TrailingZeros32(^same) == from {
+		s.front = uint8(front)
+	}
 }
 
 // mostSame is how many labels a series may have for Series.same to tell of them.
@@ -170,7 +184,11 @@ func (b *Batch) betweenLabels(i, p, end int) bool {
 		if reason != "" {
 			return false
 		}
-		memo, err := b.newLabelV1(i, p, p0, p1)
+		var was *labelMemo
+		if k := r.from + len(r.next); k < len(r.labels) {
+			was = &r.labels[k]
+		}
+		memo, err := b.newLabelV1(i, p, p0, p1, was)
 		if err != nil {
 			return false
 		}
@@ -217,7 +235,7 @@ func (b *Batch) labelV1(set *labelSet, i, at, p0, p1 int) error {
 		return nil
 	}
 	set.run = false
-	memo, err := b.newLabelV1(i, at, p0, p1)
+	memo, err := b.newLabelV1(i, at, p0, p1, nil)
 	if err != nil {
 		return err
 	}

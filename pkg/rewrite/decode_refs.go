@@ -107,7 +107,7 @@ func (b *Batch) resemble(w *refWalk, series int) bool {
 		r.sorted = r.sorted && b.increase(r.pairs[max(i-1, 0):min(i+len(r.next)+1, len(r.pairs))])
 	}
 	if valued && r.valued == len(r.pairs) && len(r.pairs) <= mostSame {
-		b.Series[series].same = sameAround(i, j, len(r.next), len(r.pairs)) | between
+		b.Series[series].alike(sameAround(i, j, len(r.next), len(r.pairs))|between, len(r.pairs), i, r.front)
 	}
 	return true
 }

@@ -175,13 +175,15 @@ func (b *Batch) fieldsV1(i, p int, set *labelSet) (more bool, err error) {
 }
 
 // newLabelV1 parses, checks and hashes the Label message m[p0:p1], whose tag is at at. A label without value has no share of the key.
-func (b *Batch) newLabelV1(i, at, p0, p1 int) (labelMemo, error) {
+// Its name is probably that of was, where that is not nil.
+func (b *Batch) newLabelV1(i, at, p0, p1 int, was *labelMemo) (labelMemo, error) {
 	name, value, reason := labelParts(b.Message[:p1], p0)
+	named := was != nil && bytes.Equal(was.name.of(b.Message), name.of(b.Message))
 	switch {
 	case reason != "":
 	case name.len == 0:
 		reason = emptyName
-	case !utf8.Valid(name.of(b.Message)), !utf8.Valid(value.of(b.Message)):
+	case !named && !validUTF8(name.of(b.Message)), !validUTF8(value.of(b.Message)):
 		reason = notUTF8
 	}
 	if reason != "" {
@@ -191,14 +193,39 @@ func (b *Batch) newLabelV1(i, at, p0, p1 int) (labelMemo, error) {
 		return labelMemo{}, &TooLargeError{What: "bytes in a label", Limit: b.lim.MaxLabelValueBytes, Got: n, Series: i}
 	}
 	memo := labelMemo{field: span{int32(at), int32(p1 - at)}, name: name}
+	if named {
+		memo.hashed = was.hashed
+	} else {
+		memo.hashed = xxhash.Sum64(name.of(b.Message))
+	}
 	if value.len > 0 {
-		memo.hi, memo.lo = product(xxhash.Sum64(name.of(b.Message)), xxhash.Sum64(value.of(b.Message)))
+		memo.hi, memo.lo = product(memo.hashed, xxhash.Sum64(value.of(b.Message)))
 	}
 	return memo, nil
 }
 
+// validUTF8 is utf8.Valid, in less for ASCII of which the length is no multiple of 8.
+func validUTF8(b []byte) bool {
+	n := len(b) - 8
+	if n < 0 {
+		return utf8.Valid(b)
+	}
+	all := le64(b, n)
+	for i := 0; i < n; i += 8 {
+		all |= le64(b, i)
+	}
+	return all&0x8080808080808080 == 0 || utf8.Valid(b)
+}
+
 // labelParts finds name and value of the 1.0 Label message from p to m's end.
 func labelParts(m []byte, p int) (name, value span, reason string) {
+	// As all senders write it: both, and shorter than 128 bytes.
+	if p+1 < len(m) && m[p] == 1<<3|wireBytes && m[p+1] < 0x80 {
+		n := int(m[p+1])
+		if v := p + 2 + n; v+1 < len(m) && m[v] == 2<<3|wireBytes && int(m[v+1]) == len(m)-v-2 && m[v+1] < 0x80 {
+			return span{int32(p + 2), int32(n)}, span{int32(v + 2), int32(m[v+1])}, ""
+		}
+	}
 	for p < len(m) {
 		if c := m[p]; c == 1<<3|wireBytes || c == 2<<3|wireBytes {
 			p0, p1, reason := length(m, p+1)
@@ -269,7 +296,7 @@ func (b *Batch) exemplarV1(i, p, end int) error {
 			if n++; n > b.lim.MaxLabels {
 				return &TooLargeError{What: "labels of an exemplar", Limit: b.lim.MaxLabels, Got: -1, Series: i}
 			}
-			if _, err := b.newLabelV1(i, p, f.p0, f.p1); err != nil {
+			if _, err := b.newLabelV1(i, p, f.p0, f.p1, nil); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,8 @@
 package rewrite
 
 import (
+	"math/bits"
+
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
@@ -52,41 +54,47 @@ func (b *Batch) EachOther(i int, fn func(n int, name, value []byte)) (labels int
 		return labels
 	}
 	s := &b.Series[i]
-	m := b.Message[:s.p1]
-	if b.Version == V2 {
-		f, q := known(m, int(s.p0)) // all labels stand in one piece, or there were no bits
+	m, p := b.Message[:s.p1], int(s.p0) // all labels stand at the front,
+	if b.Version == V2 {                // or in one piece
+		f, q := known(m, p)
 		for f.num != v2LabelsRefs {
 			f, q = known(m, q)
 		}
-		return b.otherRefs(m[:f.p1], f.p0, same, fn)
+		m, p = m[:f.p1], f.p0
 	}
-	// All labels stand at the front.
-	for p := int(s.p0); p < len(m) && m[p] == v1Labels<<3|wireBytes; labels++ {
-		p0, p1, _ := length(m, p+1)
-		if same>>min(labels, 32)&1 == 0 {
-			name, value, _ := labelParts(m[:p1], p0)
-			fn(labels, name.of(m), value.of(m))
+	n, others := 0, ^same&(1<<s.labels-1)
+	if s.front != farFront {
+		n = bits.TrailingZeros32(^same)
+		p += int(s.front)
+	}
+	for ; others>>n != 0; n++ { // what stands behind the last of them needs no look
+		switch other := others>>n&1 != 0; {
+		case b.Version == V2:
+			p = b.otherRefs(m, p, n, other, fn)
+		default:
+			p0, p1, _ := length(m, p+1)
+			if other {
+				name, value, _ := labelParts(m[:p1], p0)
+				fn(n, name.of(m), value.of(m))
+			}
+			p = p1
 		}
-		p = p1
 	}
-	return labels
+	return int(s.labels)
 }
 
-// otherRefs is EachOther for the references from p to m's end.
-func (b *Batch) otherRefs(m []byte, p int, same uint32, fn func(n int, name, value []byte)) (labels int) {
-	for ; p < len(m); labels++ {
-		if same>>min(labels, 32)&1 != 0 { // both references are passed over
-			for refs := 0; refs < 2; p++ {
-				refs += int(^m[p] >> 7)
-			}
-			continue
+// otherRefs passes over the two references of the n-th label, which stand at p, with a call of fn if it is to have one.
+func (b *Batch) otherRefs(m []byte, p, n int, call bool, fn func(n int, name, value []byte)) (next int) {
+	if !call {
+		for refs := 0; refs < 2; p++ {
+			refs += int(^m[p] >> 7)
 		}
-		name, q, _ := uvarint(m, p)
-		value, r, _ := uvarint(m, q)
-		fn(labels, b.symbols[name].of(b.Message), b.symbols[value].of(b.Message))
-		p = r
+		return p
 	}
-	return labels
+	name, p, _ := uvarint(m, p)
+	value, p, _ := uvarint(m, p)
+	fn(n, b.symbols[name].of(b.Message), b.symbols[value].of(b.Message))
+	return p
 }
 
 // plain calls fn for labels as all senders write them, which stand at the front and take their shortest form,

@@ -38,7 +38,7 @@ func TestThePartsKeyIsThatOfTheLabelsThatPartsShare(t *testing.T) {
 		for _, tenant := range []string{"", "t"} {
 			b := decodeV1(t, tenant, nil, ls)
 			base, _ := split(b.Name(0))
-			if got, want := partsKey(tenant, b.Series[0].Key, looked(b, 0), string(base)), groupKey(tenant, string(base), ls); got != want {
+			if got, want := partsKey(tenant, b.Series[0].Key, looked(b, 0), base), groupKey(tenant, string(base), ls); got != want {
 				t.Errorf("%v of %q: %v, want %v", ls, tenant, got, want)
 			}
 		}

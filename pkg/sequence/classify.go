@@ -119,21 +119,20 @@ type decision struct {
 	part bool // of a histogram, or of a summary
 	role correct.Role
 	le   float64 // of a bucket
-	base string  // the family's name
+	base []byte  // the family's name, aliasing that of the series
 }
 
-// decide says what series i of a batch is, of whose labels l was seen.
-func (c *classifier) decide(b *rewrite.Batch, i int, l *labelsOf) decision {
+// decide says what series i of a batch is, of whose labels l was seen. What it returns is l's.
+func (c *classifier) decide(b *rewrite.Batch, i int, l *labelsOf) *decision {
 	told := b.Series[i].Type
 	if len(c.rules) > 0 {
-		return c.decideBy(b.Tenant, told, l, func() labels.Labels { return b.Labels(i) })
+		l.decided.d = c.decideBy(b.Tenant, told, l, func() labels.Labels { return b.Labels(i) })
+		return &l.decided.d
 	}
-	d, ok := l.decidedAlike(c.gen, told)
-	if !ok {
-		d = c.decideBy(b.Tenant, told, l, nil)
+	if !l.decidedAlike(c.gen, told) {
+		l.decided = decided{c.decideBy(b.Tenant, told, l, nil), c.gen, told}
 	}
-	l.decided = decided{d, c.gen, told}
-	return d
+	return &l.decided.d
 }
 
 // decideBy decides by the labels that l holds, and by all of them where there are rules.
@@ -149,26 +148,27 @@ func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l *labelsO
 		}
 	}
 	d := decision{policy: policy, source: "rule", counter: typ == config.TypeCounter}
+	base, suffix := split(l.name)
+	of := c.family(tenant, base)
 	if typ == config.TypeAuto {
-		d.counter, d.source = c.auto(tenant, told, l)
+		d.counter, d.source = c.auto(tenant, told, l, suffix, of)
 	}
 	d.gauge = !d.counter && (d.source == "rule" || d.source == "metadata" && c.saysGauge(tenant, told, l.name))
 	if d.counter {
-		c.place(tenant, told, l, &d)
-	} else if _, suffix := split(l.name); suffix == "_created" || string(l.name) == startMetric {
+		d.place(told, l, base, suffix, of)
+	} else if suffix == "_created" || string(l.name) == startMetric {
 		d.sign = true
 	}
 	return d
 }
 
 // place finds the part of a histogram or summary that a counter is, if it is
-// one. A summary may have no quantiles: then its type alone tells.
-func (c *classifier) place(tenant string, told rewrite.MetricType, l *labelsOf, d *decision) {
-	base, suffix := split(l.name)
+// one, by the two halves of its name and what is known of the first. A summary may have no quantiles: then its type alone tells.
+func (d *decision) place(told rewrite.MetricType, l *labelsOf, base []byte, suffix string, of family) {
 	if told == typeUnknown {
-		told = c.family(tenant, base).typeIs()
+		told = of.typeIs()
 	}
-	parted := told == typeSummary || told == typeHistogram || c.family(tenant, base).parted()
+	parted := told == typeSummary || told == typeHistogram || of.parted()
 	switch suffix {
 	case "_bucket":
 		le, err := strconv.ParseFloat(string(l.le), 64)
@@ -179,19 +179,17 @@ func (c *classifier) place(tenant string, told rewrite.MetricType, l *labelsOf, 
 		d.part, d.role = parted, correct.RoleSum
 	}
 	if d.part {
-		d.base = string(base)
+		d.base = base
 	}
 }
 
-// auto decides by metadata, then by name.
-func (c *classifier) auto(tenant string, told rewrite.MetricType, l *labelsOf) (counter bool, source string) {
-	name := l.name
-	base, suffix := split(name)
-	if told == typeUnknown {
-		told = c.family(tenant, name).typeIs()
-	}
+// auto decides by metadata, then by name, of which the suffix and what is known of the rest are given.
+func (c *classifier) auto(tenant string, told rewrite.MetricType, l *labelsOf, suffix string, of family) (counter bool, source string) {
 	if told == typeUnknown && suffix != "" {
-		told = c.family(tenant, base).typeIs()
+		told = c.family(tenant, l.name).typeIs()
+	}
+	if told == typeUnknown {
+		told = of.typeIs()
 	}
 	switch told {
 	case typeCounter:
@@ -209,8 +207,7 @@ func (c *classifier) auto(tenant string, told rewrite.MetricType, l *labelsOf) (
 	case "_bucket":
 		return l.le != nil, "name"
 	case "_count", "_sum":
-		f := c.family(tenant, base)
-		return f.Buckets || f.Summary, "name"
+		return of.parted(), "name"
 	}
 	return false, "none"
 }
@@ -226,10 +223,23 @@ func (c *classifier) saysGauge(tenant string, told rewrite.MetricType, name []by
 
 // split takes a name apart at the suffixes that mean something.
 func split(name []byte) (base []byte, suffix string) {
-	for _, s := range [...]string{"_total", "_bucket", "_count", "_sum", "_created"} {
-		if len(name) > len(s) && bytes.HasSuffix(name, []byte(s)) {
-			return name[:len(name)-len(s)], s
+	if len(name) == 0 {
+		return name, ""
+	}
+	switch name[len(name)-1] {
+	case 'l':
+		suffix = "_total"
+	case 't':
+		if suffix = "_bucket"; !bytes.HasSuffix(name, []byte(suffix)) {
+			suffix = "_count"
 		}
+	case 'm':
+		suffix = "_sum"
+	case 'd':
+		suffix = "_created"
+	}
+	if n := len(name) - len(suffix); n > 0 && string(name[n:]) == suffix {
+		return name[:n], suffix
 	}
 	return name, ""
 }

@@ -1,6 +1,7 @@
 package sequence
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/golang/snappy"
@@ -90,7 +91,7 @@ func TestWhatCountsAsACounter(t *testing.T) {
 			}
 			if len(c.metadata)+len(c.beside) > 0 && c.rules == "" {
 				other := whatIs(cl, decodeV1(t, "b", nil, c.series))
-				if alone := whatIs(newClassifier(), decodeV1(t, "b", nil, c.series)); other != alone {
+				if alone := whatIs(newClassifier(), decodeV1(t, "b", nil, c.series)); !reflect.DeepEqual(other, alone) {
 					t.Errorf("another tenant's is decided by this one's metadata: %+v, alone %+v", other, alone)
 				}
 			}
@@ -105,7 +106,7 @@ func looked(b *rewrite.Batch, i int) *labelsOf {
 }
 
 // whatIs is what the first series of a batch is.
-func whatIs(cl *classifier, b *rewrite.Batch) decision { return cl.decide(b, 0, looked(b, 0)) }
+func whatIs(cl *classifier, b *rewrite.Batch) decision { return *cl.decide(b, 0, looked(b, 0)) }
 
 // Rule: _count and _sum are judged as one where metadata calls the family a
 // summary or histogram, though it has no quantiles, or its buckets come later.
@@ -114,7 +115,7 @@ func TestPartsAreKnownByMetadata(t *testing.T) {
 		for name, role := range map[string]correct.Role{"lat_count": correct.RoleCount, "lat_sum": correct.RoleSum} {
 			cl := newClassifier()
 			cl.learn("", decodeV1(t, "", []prompb.MetricMetadata{{MetricFamilyName: "lat", Type: typ}}).Metadata)
-			if d := whatIs(cl, decodeV1(t, "", nil, labels.FromStrings("__name__", name))); !d.part || d.role != role || d.base != "lat" {
+			if d := whatIs(cl, decodeV1(t, "", nil, labels.FromStrings("__name__", name))); !d.part || d.role != role || string(d.base) != "lat" {
 				t.Errorf("%s of a %v: %+v, want a part", name, typ, d)
 			}
 			inline := decodeV1(t, "", nil, labels.FromStrings("__name__", name))

@@ -23,6 +23,7 @@ type group struct {
 	members   []uint32           // places of the series, by part
 	counts    *[kindSlots]uint32 // nil: none
 	policy    uint16
+	foreseen  uint16 // so many parts, when it was new
 	turn      turn
 	deadline  int64 // journal time, ms, until which it waits for missing parts; 0: it does not wait
 	young     int64 // journal time, ms, until which it may have parts that have not come yet; 0: all are known
@@ -76,7 +77,7 @@ func groupKey(tenant, base string, ls labels.Labels) rewrite.Key {
 }
 
 // partsKey is groupKey of a series whose key is k, without a list of its labels.
-func partsKey(tenant string, k rewrite.Key, l *labelsOf, base string) rewrite.Key {
+func partsKey(tenant string, k rewrite.Key, l *labelsOf, base []byte) rewrite.Key {
 	var scratch [128]byte
 	name := append(append(scratch[:0], base...), "\x00parts"...)
 	k = k.Exchange(tenant, rewrite.Label{Name: labels.BucketLabel, Value: l.le}, rewrite.Label{})
@@ -85,7 +86,7 @@ func partsKey(tenant string, k rewrite.Key, l *labelsOf, base string) rewrite.Ke
 
 // join makes a series a part of its histogram. A counter that was corrected
 // on its own already stays alone: its offset is not the histogram's.
-func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
+func (w *writer) join(id uint32, s *series, d *decision, key rewrite.Key) {
 	if s.flags&isPart != 0 || s.flags&isTroubled != 0 {
 		return
 	}
@@ -109,9 +110,9 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 		gs.all[gid].histogram.Expect(false)
 		gs.byKey[key] = gid
 	}
-	g, usual := gs.all[gid], gs.usualOf(d.base)
+	g := gs.all[gid]
 	if !known {
-		g.room(int(usual.parts))
+		g.room(gs.usualOf(d.base).parts)
 	}
 	part := g.histogram.Part(d.role, d.le)
 	if part < 0 {
@@ -121,8 +122,11 @@ func (w *writer) join(id uint32, s *series, d decision, key rewrite.Key) {
 		return // le="1" and le="1.0" side by side: the second is corrected alone
 	}
 	if part == len(g.members) { // they come one by one
+		if part >= int(g.foreseen) {
+			usual := gs.usualOf(d.base)
+			usual.parts = uint16(min(max(int(usual.parts), part+1), usualMost))
+		}
 		g.members = append(g.members, id)
-		usual.parts = uint16(min(max(int(usual.parts), part+1), usualMost))
 	}
 	w.table.freeCounter(s)
 	s.counter, s.part = gid+1, uint16(part)

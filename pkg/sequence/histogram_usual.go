@@ -17,8 +17,8 @@ const (
 )
 
 // usualOf is that of a name.
-func (gs *groups) usualOf(base string) *usual {
-	hash := maphash.String(gs.hash, base)
+func (gs *groups) usualOf(base []byte) *usual {
+	hash := maphash.Bytes(gs.hash, base)
 	u := &gs.usual[hash%usualPlaces]
 	if name := uint16(hash >> 48); u.name != name {
 		*u = usual{name: name}
@@ -27,9 +27,10 @@ func (gs *groups) usualOf(base string) *usual {
 }
 
 // room makes room for n parts at once: they come one by one, and doubling makes as much garbage as what is kept.
-func (g *group) room(n int) {
+func (g *group) room(n uint16) {
+	g.foreseen = n
 	if n > 0 {
-		g.histogram.Room(n)
+		g.histogram.Room(int(n))
 		g.members = make([]uint32, 0, n)
 	}
 }

@@ -88,16 +88,15 @@ func (l *labelsOf) ends(n int) {
 	l.kin = l.named && n <= 32 && le != 0 && l.same|le == uint32(1<<n-1)
 }
 
-// decidedAlike is the decision, if it is that about the series before but for the bucket.
-func (l *labelsOf) decidedAlike(gen uint32, told rewrite.MetricType) (d decision, ok bool) {
+// decidedAlike makes the decision about the series before that about this one, if they are the same but for the bucket.
+func (l *labelsOf) decidedAlike(gen uint32, told rewrite.MetricType) bool {
 	if !l.named || l.decided.gen != gen || l.decided.told != told {
-		return d, false
+		return false
 	}
-	d = l.decided.d
 	if l.le == nil {
-		return d, true
+		return true
 	}
 	le, err := strconv.ParseFloat(string(l.le), 64)
-	d.le = le
-	return d, err == nil && d.part && d.role == correct.RoleBucket
+	l.decided.d.le = le
+	return err == nil && l.decided.d.part && l.decided.d.role == correct.RoleBucket
 }

@@ -172,10 +172,11 @@ func (r *labelBlocks) difference(old, cur []byte) {
 }
 
 // betweenLabels takes whole labels, all of Message[p:end], into block.next. It reports false where one of them is not good.
+// Those of the last series that are byte for byte the same, about where they were, are good.
 func (b *Batch) betweenLabels(i, p, end int) bool {
 	r := &b.block
 	r.next = r.next[:0]
-	m := b.Message[:end]
+	m, at := b.Message[:end], r.from
 	for p < end {
 		if m[p] != v1Labels<<3|wireBytes {
 			return false
@@ -184,9 +185,15 @@ func (b *Batch) betweenLabels(i, p, end int) bool {
 		if reason != "" {
 			return false
 		}
+		if j := b.again(at, m[p:p1]); j >= 0 {
+			r.next = append(r.next, r.labels[j])
+			at = j + 1
+			p = p1
+			continue
+		}
 		var was *labelMemo
-		if k := r.from + len(r.next); k < len(r.labels) {
-			was = &r.labels[k]
+		if at < len(r.labels) {
+			was = &r.labels[at]
 		}
 		memo, err := b.newLabelV1(i, p, p0, p1, was)
 		if err != nil {
@@ -220,12 +227,8 @@ func (b *Batch) labelV1(set *labelSet, i, at, p0, p1 int) error {
 		return &TooLargeError{What: "labels", Limit: b.lim.MaxLabels, Got: -1, Series: i}
 	}
 	set.apart, set.end = set.apart || set.over, p1
-	field := b.Message[at:p1]
-	for j := set.at; j < len(r.labels) && j < set.at+2; j++ {
+	if j := b.again(set.at, b.Message[at:p1]); j >= 0 {
 		old := &r.labels[j]
-		if int(old.field.len) != len(field) || !bytes.Equal(old.field.of(b.Message), field) {
-			continue
-		}
 		// Names that followed each other in a sorted set are in order.
 		if inOrder := set.run && set.trust; !inOrder {
 			b.order(set, old.name)
@@ -242,6 +245,17 @@ func (b *Batch) labelV1(set *labelSet, i, at, p0, p1 int) error {
 	b.order(set, memo.name)
 	b.take(set, memo)
 	return nil
+}
+
+// again finds the label of the last series that has the same bytes, if it is the one at or the next; -1: neither is.
+func (b *Batch) again(at int, field []byte) int {
+	r := &b.block
+	for j := at; j < len(r.labels) && j < at+2; j++ {
+		if old := r.labels[j].field; int(old.len) == len(field) && bytes.Equal(old.of(b.Message), field) {
+			return j
+		}
+	}
+	return -1
 }
 
 // take puts a label behind the set's last one.

@@ -56,9 +56,13 @@ func (b *Batch) EachOther(i int, fn func(n int, name, value []byte)) (labels int
 	s := &b.Series[i]
 	m, p := b.Message[:s.p1], int(s.p0) // all labels stand at the front,
 	if b.Version == V2 {                // or in one piece
-		f, q := known(m, p)
-		for f.num != v2LabelsRefs {
-			f, q = known(m, q)
+		var f field
+		if m[p] == v2LabelsRefs<<3|wireBytes {
+			f.p0, f.p1, _ = length(m, p+1)
+		} else {
+			for f.num != v2LabelsRefs {
+				f, p = known(m, p)
+			}
 		}
 		m, p = m[:f.p1], f.p0
 	}

@@ -149,21 +149,25 @@ func (m *Memory) learn(blocks []labelBlock, now int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range blocks {
-		b := &blocks[i]
-		if !m.known(b.hash) && !m.add(b, now) {
+		if !m.room(now) {
 			return
+		}
+		b := &blocks[i]
+		if slot, known := m.vacant(b.hash); !known {
+			m.add(b, slot)
 		}
 	}
 }
 
-func (m *Memory) known(hash uint64) bool {
+// vacant is the slot that a hash would get, if it is not known.
+func (m *Memory) vacant(hash uint64) (slot uint64, known bool) {
 	mask := uint64(len(m.slots) - 1)
-	for i := hash & mask; m.slots[i] != 0; i = (i + 1) & mask {
-		if !m.differs(m.slots[i], hash) && m.hashAt(m.slots[i]) == hash {
-			return true
+	for slot = hash & mask; m.slots[slot] != 0; slot = (slot + 1) & mask {
+		if !m.differs(m.slots[slot], hash) && m.hashAt(m.slots[slot]) == hash {
+			return slot, true
 		}
 	}
-	return false
+	return slot, false
 }
 
 // hashAt is the hash of what a slot that is not empty stands for.
@@ -172,8 +176,8 @@ func (m *Memory) hashAt(slot uint32) uint64 {
 	return m.pages[place>>pageBits].hashes[place&pageMask]
 }
 
-// add puts a label set behind the last one, if there is room.
-func (m *Memory) add(b *labelBlock, now int64) bool {
+// room makes room for one more label set, if there may be.
+func (m *Memory) room(now int64) bool {
 	if m.held == 0 || m.pages[m.filling] == nil || m.pages[m.filling].n.Load() == pageLen {
 		if !m.open(now) {
 			return false
@@ -185,13 +189,17 @@ func (m *Memory) add(b *labelBlock, now int64) bool {
 		}
 		m.resize(2 * len(m.slots))
 	}
+	return true
+}
+
+// add puts a label set behind the last one, where there is room, and into a vacant slot.
+func (m *Memory) add(b *labelBlock, slot uint64) {
 	p := m.pages[m.filling]
 	at := p.n.Load()
 	p.hashes[at], p.keys[at], p.lens[at] = b.hash, b.key, b.len
 	p.n.Store(at + 1)
-	m.put(b.hash, uint32(m.filling)<<pageBits+at)
+	m.slots[slot] = m.slot(b.hash, uint32(m.filling)<<pageBits+at)
 	m.used++
-	return true
 }
 
 // open begins a page. Where all room is taken, one that nobody uses makes way; the others stay:
@@ -275,12 +283,14 @@ func (m *Memory) resize(n int) {
 		if p == nil {
 			continue
 		}
-		n := p.n.Load()
-		for at := range n {
-			if at%touched == 0 {
-				m.touch(p.hashes[at:min(at+touched, n)])
+		place := uint32(i) << pageBits
+		for hashes := p.hashes[:p.n.Load()]; len(hashes) > 0; {
+			some := hashes[:min(touched, len(hashes))]
+			m.touch(some)
+			for k, hash := range some {
+				m.put(hash, place+uint32(k))
 			}
-			m.put(p.hashes[at], uint32(i)<<pageBits+at)
+			hashes, place = hashes[len(some):], place+uint32(len(some))
 		}
 	}
 }
@@ -290,20 +300,22 @@ const touched = 16
 
 // touch looks at the slots of some hashes, so that the misses of the cache overlap.
 func (m *Memory) touch(hashes []uint64) {
-	mask, any := uint64(len(m.slots)-1), uint32(0)
+	slots, any := m.slots, uint32(0)
+	mask := uint64(len(slots) - 1)
 	for _, h := range hashes {
-		any |= m.slots[h&mask]
+		any |= slots[h&mask]
 	}
 	m.any = any // so that it is not left out
 }
 
 func (m *Memory) put(hash uint64, place uint32) {
-	mask := uint64(len(m.slots) - 1)
+	slots := m.slots
+	mask := uint64(len(slots) - 1)
 	i := hash & mask
-	for m.slots[i] != 0 {
+	for slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	m.slots[i] = m.slot(hash, place)
+	slots[i] = m.slot(hash, place)
 }
 
 // maybeSweep gives some of what nobody uses back, now and then.

@@ -105,8 +105,11 @@ func (h *Histogram) seek(role Role, le float64) int {
 	if le != le {
 		return -1
 	}
-	lower := uint16(0)
-	for at := h.first; at != 0; at = h.parts[at-1].c.kin.upper {
+	lower, at := uint16(0), h.first
+	if n := len(h.parts); n > 0 && h.parts[n-1].c.kin.role == RoleBucket && h.le(&h.parts[n-1]) < le {
+		lower, at = uint16(n), h.parts[n-1].c.kin.upper // they mostly come in order
+	}
+	for ; at != 0; at = h.parts[at-1].c.kin.upper {
 		if other := h.le(&h.parts[at-1]); other == le {
 			return int(at) - 1
 		} else if other > le {

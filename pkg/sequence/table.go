@@ -278,32 +278,36 @@ func (x *index) grow(adding uint32, s *arena[series]) {
 	}
 	clear(x.slots) // new ones too: a page of memory that is read before it is written costs two faults
 	x.placeBits++
-	for id := range s.n {
-		if id%touched == 0 {
-			x.touchPlaces(id, s)
-		}
-		if at := s.at(id); id != adding && at.flags&isFree == 0 {
-			x.put(at.key, id)
+	for from := uint32(0); from < s.n; from += touched {
+		some := s.pieces[from>>pieceBits][from&(pieceLen-1):]
+		some = some[:min(touched, s.n-from)]
+		x.touchSeries(some)
+		for k := range some {
+			if id := from + uint32(k); id != adding && some[k].flags&isFree == 0 {
+				x.put(some[k].key, id)
+			}
 		}
 	}
 }
 
-// touchPlaces does what touch does for the series at the next places.
-func (x *index) touchPlaces(from uint32, s *arena[series]) {
-	mask, any := uint64(len(x.slots)-1), uint32(0)
-	for id := from; id < min(from+touched, s.n); id++ {
-		any |= x.slots[s.at(id).key.Lo&mask]
+// touchSeries does what touch does for some of the table.
+func (x *index) touchSeries(some []series) {
+	slots, any := x.slots, uint32(0)
+	mask := uint64(len(slots) - 1)
+	for k := range some {
+		any |= slots[some[k].key.Lo&mask]
 	}
 	x.any = any
 }
 
 func (x *index) put(k rewrite.Key, id uint32) {
-	mask := uint64(len(x.slots) - 1)
+	slots := x.slots
+	mask := uint64(len(slots) - 1)
 	i := k.Lo & mask
-	for x.slots[i] != 0 {
+	for slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	x.slots[i] = x.of(k, id)
+	slots[i] = x.of(k, id)
 }
 
 // remove empties the slot of k and closes the gap behind it.

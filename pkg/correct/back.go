@@ -10,8 +10,11 @@ const (
 	// looked for, as after a change of the scraper's configuration. (The evaluator: anything from 0.8 to 0.95 gives the same figures.)
 	backMarked = 0.9
 	// backUnmarked: without a marker it was mostly who scrapes. But samples with timestamps of their own have no markers, and
-	// a node that goes down takes its scraper with it.
-	backUnmarked = 0.25
+	// a node that goes down takes its scraper with it. Both this and latestShare were chosen on seeds set aside for it: docs/decisions/0022-what-is-lost-came-last.md.
+	backUnmarked = 0.4
+	// latestShare of the losses after a gap took nothing but what the last step had brought: Linux writes a page back when it
+	// is half a minute old, and scrapes come as often. The others took what they took.
+	latestShare = 0.25
 )
 
 // back is how likely a reset in the step was within its last interval, if there was one.
@@ -47,4 +50,24 @@ func (p pace) left(prev, d, dt float64) float64 {
 	share := anyShare * n / m / prev
 	few := (1 - anyShare) * math.Log1p(n/(d+scale)) / m / math.Log1p(prev/scale)
 	return math.Log(share + few)
+}
+
+// leftOfLatest is left after a gap, before which the last step had brought latest: of latestShare of the losses what was lost is any
+// part of that, each as likely as any other. latest is 0 if it was not so, or is not known.
+func (p pace) leftOfLatest(prev, d, latest, dt float64) float64 {
+	other := math.Log(1-latestShare) + p.left(prev, d, dt)
+	if latest < d {
+		return other
+	}
+	// Anything up to latest was lost, and anything up to m came: both as likely as any other.
+	m, most := p.rate*dt, latest+p.unit
+	return logSum(other, math.Log(latestShare*min(1, (most-d)/m)/most))
+}
+
+// latest is what the counter's last step brought; 0: it is not known.
+func (c *Counter) latest() float64 {
+	if c.lastMS == 0 || c.n < 2 {
+		return 0
+	}
+	return max(0, c.Raw-c.before)
 }

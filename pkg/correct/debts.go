@@ -136,7 +136,7 @@ func (e *enactor) askAgain(x, dt float64) bool {
 		c.learn(x, dt)
 		p = c.pace()
 		why.sum = d.base
-		why.regrowth(p, backAfter(d.gap, false), d.top, d.value, dt0, x/dt)
+		why.regrowth(p, backAfter(d.gap, false), d.top, d.value, dt0, x/dt, 0)
 		d.sum = why.sum
 		why = findings{}
 	}

@@ -15,10 +15,11 @@ type step struct {
 	away       bool    // a stale marker was seen
 	pace       pace
 	peak       float64 // 1/s
+	latest     float64 // what the step before brought, if all that is gone may be of it; else 0
 }
 
 func (c *Counter) stepTo(s Sample) step {
-	st := step{prev: c.Raw, raw: s.V, prevT: c.T, t: s.T, prevST: c.ST, st: s.ST, dt: elapsed(c.T, s.T), pace: c.pace(), peak: float64(c.peak)}
+	st := step{prev: c.Raw, raw: s.V, prevT: c.T, t: s.T, prevST: c.ST, st: s.ST, dt: elapsed(c.T, s.T), pace: c.pace(), peak: float64(c.peak), latest: c.latest()}
 	st.away = c.flags&flagAway != 0
 	st.gap = st.away || (c.n > 1 && st.dt > gapFactor*st.pace.interval)
 	return st
@@ -58,9 +59,10 @@ const (
 	testReplica
 	testCreated // of its own `_created`; handed in from outside
 	testTarget  // of the rest of the target; handed in from outside
+	testLatest
 )
 
-var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "as before", "one observation", "put back", "failover", "created", "target"}
+var testNames = [...]string{"start timestamp", "regrowth", "ratio", "gap", "zero", "history", "prior", "growth after", "return", "over-read", "noise", "wrap", "policy", "siblings", "likeness", "as before", "one observation", "put back", "failover", "created", "target", "latest"}
 
 // finding is one test's evidence before it is put into words; x, y and z are its numbers.
 type finding struct {
@@ -71,7 +73,7 @@ type finding struct {
 
 // findings are what the tests found, without allocating.
 type findings struct {
-	list [9]finding
+	list [11]finding
 	n    int
 	sum  float64
 }
@@ -144,6 +146,8 @@ func (w finding) text() string {
 		return fmt.Sprintf("its _created says that it began at %.0f ms", w.x)
 	case testTarget:
 		return fmt.Sprintf("of its target's series %.0f of %.0f fell that had to if it restarted", w.x, w.y)
+	case testLatest:
+		return fmt.Sprintf("%.4g are gone, and the last step before the gap can have brought %.4g of them", w.x, w.y)
 	case testVotes:
 		return fmt.Sprintf("%.0f of %.0f siblings fell", w.x, w.y)
 	}
@@ -196,7 +200,7 @@ func weighDrop(s *step, cs *Case) (f findings, base float64) {
 	}
 	f.add(testPrior, priorOdds, 0, 0, 0)
 	base = f.sum
-	f.regrowth(s.pace, s.back(), s.prev, s.raw, s.dt, s.peak)
+	f.regrowth(s.pace, s.back(), s.prev, s.raw, s.dt, s.peak, s.latest)
 	return f, base
 }
 
@@ -221,20 +225,25 @@ func (f *findings) startTimestamp(s *step) {
 }
 
 // regrowth is the rate test: v from 0 against v left over from prev. back is how likely it is, if it was
-// reset within the dt seconds, that this was within the last interval of them.
-func (f *findings) regrowth(p pace, back, prev, v, dt, peak float64) {
+// reset within the dt seconds, that this was within the last interval of them; latest is that of a step.
+func (f *findings) regrowth(p pace, back, prev, v, dt, peak, latest float64) {
 	d := prev - v
 	if !p.known {
 		f.add(testRatio, clip(2*math.Log(d/prev/ratioFold), -ratioOdds, ratioOdds), d/prev, 0, 0)
 		return
 	}
-	reset, loss := p.restarted(v, dt), p.left(prev, d, 0)
-	if back > 0 {
-		up := min(p.interval, dt)
-		reset = logSum(math.Log(1-back)+reset, math.Log(back)+p.restarted(v, up))
-		loss = logSum(math.Log(1-back)+p.left(prev, d, dt), math.Log(back)+p.left(prev, d, up))
+	reset := p.restarted(v, dt)
+	if back <= 0 {
+		f.add(testRegrowth, clip(reset-p.left(prev, d, 0), regrowthMin, regrowthMax), v/dt, p.rate, peak)
+		return
 	}
-	f.add(testRegrowth, clip(reset-loss, regrowthMin, regrowthMax), v/dt, p.rate, peak)
+	up := min(p.interval, dt)
+	either := func(all, last float64) float64 { return logSum(math.Log(1-back)+all, math.Log(back)+last) }
+	reset = either(reset, p.restarted(v, up))
+	odds := clip(reset-either(p.left(prev, d, dt), p.left(prev, d, up)), regrowthMin, regrowthMax)
+	f.add(testRegrowth, odds, v/dt, p.rate, peak)
+	loss := either(p.leftOfLatest(prev, d, latest, dt), p.leftOfLatest(prev, d, latest, up))
+	f.add(testLatest, clip(reset-loss, regrowthMin, regrowthMax)-odds, d, latest, 0)
 }
 
 const (

@@ -66,6 +66,7 @@ func (e *histJudge) totalStep() step {
 	if seat.past {
 		s.away = p.c.kin.flags&partAway != 0
 	}
+	s.latest = e.latest()
 	s.gap = s.away || p.c.n > 1 && s.dt > gapFactor*s.pace.interval
 	for j := range f.seats {
 		q := &f.seats[j]

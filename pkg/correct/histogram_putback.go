@@ -29,11 +29,8 @@ func (e *histJudge) putBack(found *findings) {
 // earlier: it was put back to a moment before its last scrape but one.
 func (e *histJudge) earlier(found *findings) bool {
 	f, step := e.f, e.c.lastMS
-	for i := range f.seats {
-		s, p := &f.seats[i], &e.h.parts[i]
-		if s.has && (s.fresh || s.past || p.c.kin.flags&(partVirtual|partUnreal) != 0 || p.c.lastMS != step || s.prevT != e.s.prevT) {
-			return false
-		}
+	if !e.inStep(step, e.s.prevT) {
+		return false
 	}
 	below, before := 0.0, 0.0
 	for k, i := range f.chain {
@@ -52,5 +49,38 @@ func (e *histJudge) earlier(found *findings) bool {
 		return false
 	}
 	found.add(testPutBack, 0, below, mean, float64(step)/1000)
+	return true
+}
+
+// latest is what the last step brought, if no density, and not the _sum, is less than it was before that: all that is gone
+// may be of it. 0: it is not so, or not known.
+func (e *histJudge) latest() float64 {
+	f := e.f
+	total := &e.h.parts[f.total()].c
+	if total.lastMS == 0 || !e.inStep(total.lastMS, f.seats[f.total()].prevT) {
+		return 0
+	}
+	before := 0.0
+	for k, i := range f.chain {
+		then := e.h.parts[i].c.before - before
+		if then < 0 || density(f.prev, k) < then || density(f.cur, k) < then {
+			return 0
+		}
+		before += then
+	}
+	if f.sum >= 0 && !e.h.negative() && f.seats[f.sum].cur < e.h.parts[f.sum].c.before*(1-noiseShare) {
+		return 0
+	}
+	return f.prev[len(f.prev)-1] - before
+}
+
+// inStep: of every part the last sample and the one before are those of the same two scrapes, ms apart, and no other is known.
+func (e *histJudge) inStep(ms uint32, prevT int64) bool {
+	for i := range e.f.seats {
+		s, p := &e.f.seats[i], &e.h.parts[i]
+		if s.has && (s.fresh || s.past || p.c.kin.flags&(partVirtual|partUnreal) != 0 || p.c.lastMS != ms || s.prevT != prevT) {
+			return false
+		}
+	}
 	return true
 }

@@ -64,7 +64,7 @@ func (w *whole[V]) askAgain(x, dt float64) bool {
 		p = c.pace()
 		var again findings
 		again.sum = d.base
-		again.regrowth(p, backAfter(d.gap, false), d.top, d.value, dt0, x/dt)
+		again.regrowth(p, backAfter(d.gap, false), d.top, d.value, dt0, x/dt, 0)
 		d.sum = again.sum
 	}
 	var why findings

@@ -352,7 +352,7 @@ func TestAnExchangedLabelGivesTheKeyOfTheOtherSeries(t *testing.T) {
 		off, on := value.Draw(r, "off"), value.Draw(r, "on")
 		from := KeyOf(tenant, labels.FromStrings(append(rest, "le", off)...))
 		want := KeyOf(tenant, labels.FromStrings(append(rest, "__name__", on)...))
-		if got := from.Exchange(tenant, Label{"le", []byte(off)}, Label{"__name__", []byte(on)}); got != want {
+		if got := from.Exchange(tenant, Label{"__name__", []byte(on)}, Label{"le", []byte(off)}); got != want {
 			r.Fatalf("%v, want %v", got, want)
 		}
 	})

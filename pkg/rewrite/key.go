@@ -72,13 +72,15 @@ func (k Key) sum(tenant uint64) keySum {
 	}
 }
 
-// Exchange is the key of the same series of the same tenant with the label off, where
-// that has a value, taken away, and on added.
-func (k Key) Exchange(tenant string, off, on Label) Key {
+// Exchange is the key of the same series of the same tenant with the labels off, where
+// they have a value, taken away, and on added.
+func (k Key) Exchange(tenant string, on Label, off ...Label) Key {
 	seed := xxhash.Sum64String(tenant)
 	sum := k.sum(seed)
-	if len(off.Value) > 0 {
-		sum.sub(product(xxhash.Sum64String(off.Name), xxhash.Sum64(off.Value)))
+	for _, l := range off {
+		if len(l.Value) > 0 {
+			sum.sub(product(xxhash.Sum64String(l.Name), xxhash.Sum64(l.Value)))
+		}
 	}
 	if len(on.Value) > 0 {
 		sum.add(product(xxhash.Sum64String(on.Name), xxhash.Sum64(on.Value)))

@@ -163,10 +163,12 @@ type application func(*correct.Counter, *correct.Case, correct.Policy, correct.S
 
 // correct is the way of a sample that is not plainly healthy.
 func (w *writer) correct(b *rewrite.Batch, i, j int, id uint32, s *series, c *correct.Counter, sample correct.Sample, apply application) {
-	tr := w.table.troubles[id]
+	var tr *trouble
 	var rest *correct.Case
-	if tr != nil {
-		rest = tr.rest
+	if s.flags&isTroubled != 0 {
+		if tr = w.table.troubles[id]; tr != nil {
+			rest = tr.rest
+		}
 	}
 	lost := !c.Seen() && w.startsFromZero(s.key)
 	if lost {

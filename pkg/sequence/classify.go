@@ -2,7 +2,6 @@ package sequence
 
 import (
 	"bytes"
-	"strconv"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -66,6 +65,7 @@ type classifier struct {
 	recent   [2]recentFamily     // found last: the series of a family come side by side
 	turn     int                 // the one of them to be replaced next
 	gen      uint32              // moves when anything moved that a decision rests on
+	bounds   boundsOf
 }
 
 // recentFamily is a family and its key.
@@ -129,7 +129,7 @@ func (c *classifier) decide(b *rewrite.Batch, i int, l *labelsOf) *decision {
 		l.decided.d = c.decideBy(b.Tenant, told, l, func() labels.Labels { return b.Labels(i) })
 		return &l.decided.d
 	}
-	if !l.decidedAlike(c.gen, told) {
+	if !c.alike(told, l) {
 		l.decided = decided{c.decideBy(b.Tenant, told, l, nil), c.gen, told}
 	}
 	return &l.decided.d
@@ -155,7 +155,7 @@ func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l *labelsO
 	}
 	d.gauge = !d.counter && (d.source == "rule" || d.source == "metadata" && c.saysGauge(tenant, told, l.name))
 	if d.counter {
-		d.place(told, l, base, suffix, of)
+		c.place(told, l, base, suffix, of, &d)
 	} else if suffix == "_created" || string(l.name) == startMetric {
 		d.sign = true
 	}
@@ -164,15 +164,15 @@ func (c *classifier) decideBy(tenant string, told rewrite.MetricType, l *labelsO
 
 // place finds the part of a histogram or summary that a counter is, if it is
 // one, by the two halves of its name and what is known of the first. A summary may have no quantiles: then its type alone tells.
-func (d *decision) place(told rewrite.MetricType, l *labelsOf, base []byte, suffix string, of family) {
+func (c *classifier) place(told rewrite.MetricType, l *labelsOf, base []byte, suffix string, of family, d *decision) {
 	if told == typeUnknown {
 		told = of.typeIs()
 	}
 	parted := told == typeSummary || told == typeHistogram || of.parted()
 	switch suffix {
 	case "_bucket":
-		le, err := strconv.ParseFloat(string(l.le), 64)
-		d.part, d.role, d.le = l.le != nil && err == nil, correct.RoleBucket, le
+		le, ok := c.bounds.parse(l.le)
+		d.part, d.role, d.le = ok, correct.RoleBucket, le
 	case "_count":
 		d.part, d.role = parted, correct.RoleCount
 	case "_sum":

@@ -80,8 +80,8 @@ func groupKey(tenant, base string, ls labels.Labels) rewrite.Key {
 func partsKey(tenant string, k rewrite.Key, l *labelsOf, base []byte) rewrite.Key {
 	var scratch [128]byte
 	name := append(append(scratch[:0], base...), "\x00parts"...)
-	k = k.Exchange(tenant, rewrite.Label{Name: labels.BucketLabel, Value: l.le}, rewrite.Label{})
-	return k.Exchange(tenant, rewrite.Label{Name: model.MetricNameLabel, Value: l.name}, rewrite.Label{Name: model.MetricNameLabel, Value: name})
+	return k.Exchange(tenant, rewrite.Label{Name: model.MetricNameLabel, Value: name},
+		rewrite.Label{Name: labels.BucketLabel, Value: l.le}, rewrite.Label{Name: model.MetricNameLabel, Value: l.name})
 }
 
 // join makes a series a part of its histogram. A counter that was corrected

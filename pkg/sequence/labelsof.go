@@ -88,15 +88,42 @@ func (l *labelsOf) ends(n int) {
 	l.kin = l.named && n <= 32 && le != 0 && l.same|le == uint32(1<<n-1)
 }
 
-// decidedAlike makes the decision about the series before that about this one, if they are the same but for the bucket.
-func (l *labelsOf) decidedAlike(gen uint32, told rewrite.MetricType) bool {
-	if !l.named || l.decided.gen != gen || l.decided.told != told {
+// alike makes the decision about the series before l's that about l's, if they are the same but for the bucket.
+func (c *classifier) alike(told rewrite.MetricType, l *labelsOf) bool {
+	if !l.named || l.decided.gen != c.gen || l.decided.told != told {
 		return false
 	}
 	if l.le == nil {
 		return true
 	}
-	le, err := strconv.ParseFloat(string(l.le), 64)
+	le, ok := c.bounds.parse(l.le)
 	l.decided.d.le = le
-	return err == nil && l.decided.d.part && l.decided.d.role == correct.RoleBucket
+	return ok && l.decided.d.part && l.decided.d.role == correct.RoleBucket
+}
+
+// boundsOf are bounds of buckets that were read, by what they are written like: a service has a dozen.
+type boundsOf [64]struct {
+	written uint64 // 0: none
+	le      float64
+}
+
+// parse reads what le says; ok is false where that is no number.
+func (x *boundsOf) parse(le []byte) (bound float64, ok bool) {
+	if len(le) == 0 || len(le) > 7 {
+		bound, err := strconv.ParseFloat(string(le), 64)
+		return bound, err == nil
+	}
+	written := uint64(len(le))
+	for _, c := range le {
+		written = written<<8 | uint64(c)
+	}
+	at := &x[written*0x9e3779b97f4a7c15>>58]
+	if at.written != written {
+		bound, err := strconv.ParseFloat(string(le), 64)
+		if err != nil {
+			return 0, false
+		}
+		at.written, at.le = written, bound
+	}
+	return at.le, true
 }

@@ -132,7 +132,7 @@ func (h *Handler) decode(body *[]byte, c *claim, v rewrite.Version) (*sequence.R
 	limits.Memory, limits.Account = h.memory.Load(), c
 	err = req.Batch.Decode(v, c.tenant, req.Body, limits)
 	c.settle(memory, int64(cap(req.Body)+req.Batch.Footprint()))
-	if why := judge(&req.Batch, err, c); why != nil {
+	if why := judge(&req.Batch, err); why != nil {
 		req.Release()
 		return nil, why
 	}
@@ -140,11 +140,12 @@ func (h *Handler) decode(body *[]byte, c *claim, v rewrite.Version) (*sequence.R
 }
 
 // judge says why a batch that was decoded, or not, is not accepted.
-func judge(b *rewrite.Batch, err error, c *claim) *refusal {
+func judge(b *rewrite.Batch, err error) *refusal {
 	var large *rewrite.TooLargeError
+	var short *refusal // what the claim said
 	switch {
-	case c.short != nil:
-		return c.short
+	case errors.As(err, &short):
+		return short
 	case errors.As(err, &large):
 		return &refusal{tooLarge, err, 0}
 	case err != nil:

@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -145,23 +144,17 @@ type claim struct {
 	tenant string
 	set    *config.Receive
 	held   [resources]int64
-	short  *refusal // why Hold said no
 }
 
-// errShort is what Hold says; the claim knows why.
-var errShort = errors.New("there is no room for what the request holds")
-
 // Hold takes n more bytes of memory for what is known of the request's series
-// and samples (rewrite.Account).
+// and samples (rewrite.Account). Its error is a *refusal.
 func (c *claim) Hold(n int) error {
 	if most := memory.most(c.set); c.held[memory]+int64(n) > most {
-		c.short = &refusal{tooLarge, fmt.Errorf(
+		return &refusal{tooLarge, fmt.Errorf(
 			"with what is known of each series and sample the request takes more than %d bytes (receive.max_in_flight_bytes); send fewer samples in one", most), 0}
-	} else {
-		c.short = c.take(memory, int64(n))
 	}
-	if c.short != nil {
-		return errShort
+	if why := c.take(memory, int64(n)); why != nil {
+		return why
 	}
 	return nil
 }

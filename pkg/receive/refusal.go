@@ -69,6 +69,8 @@ type refusal struct {
 	wait   time.Duration // at least so long before the sender tries again, for 503 and 429
 }
 
+func (r *refusal) Error() string { return r.err.Error() }
+
 // scarce is the refusal of a request for which there is no room now.
 func scarce(w resource, most int64, crowded bool) *refusal {
 	type word struct{ what, key string }

@@ -22,6 +22,9 @@ const (
 	busySlack = 48 << 20
 	// leastPercent and mostPercent bound what is given to the runtime, in % of what is alive.
 	leastPercent, mostPercent = 4, 100
+	// growingSlack is the least while the heap grows, by more than growth between two looks: by tables of new series, in which the
+	// collector finds nothing, but would run for every leastSlack of them.
+	growingSlack, growth = 2 * leastSlack, leastSlack
 	// slackEvery is how often it is looked at.
 	slackEvery = time.Second
 )
@@ -67,8 +70,24 @@ func (i *idle) look(free uint64) bool {
 // that nothing else does.
 const unmapFirst, unmapEvery = 2 * time.Second, 20 * time.Second
 
+// slack is how much may gather, by what is going on.
+type slack struct{ alive uint64 } // bytes, at the last look
+
+// least is how much may gather in any case, in bytes. It is more where what is free, too, is needed again soon.
+func (s *slack) least(alive uint64, busy bool) uint64 {
+	grows := alive > s.alive+growth
+	s.alive = alive
+	switch {
+	case busy:
+		return busySlack
+	case grows:
+		return growingSlack
+	}
+	return leastSlack
+}
+
 // Keep does so until ctx is done: GOGC at gcPercent, unless $GOGC is set, what stays free given back, and the program's own pages let go.
-// busy tells whether a checkpoint is being written.
+// busy tells whether a checkpoint is being written; when ctx is done, the last one is about to be.
 func Keep(ctx context.Context, busy func() bool) {
 	now, fixed := mostPercent, os.Getenv("GOGC") != ""
 	if !fixed {
@@ -80,12 +99,13 @@ func Keep(ctx context.Context, busy func() bool) {
 	defer unmap.Stop()
 	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
 	var unused idle
+	var gathers slack
 	tick := time.NewTicker(slackEvery)
 	defer tick.Stop()
-	for {
+	for over := false; !over; {
 		select {
 		case <-ctx.Done():
-			return
+			over = true
 		case <-unmap.C:
 			unmapUnused(spans)
 			unmap.Reset(pause)
@@ -94,16 +114,15 @@ func Keep(ctx context.Context, busy func() bool) {
 		case <-tick.C:
 		}
 		metrics.Read(heap)
-		least := uint64(leastSlack)
-		if busy() {
-			least = busySlack // what it leaves free it needs again, and gives back at its end
-		} else if unused.look(heap[2].Value.Uint64()) {
+		alive := heap[0].Value.Uint64()
+		least := gathers.least(alive, over || busy())
+		if least == leastSlack && unused.look(heap[2].Value.Uint64()) {
 			debug.FreeOSMemory()
 		}
 		if fixed {
 			continue
 		}
-		if want := gcPercent(heap[0].Value.Uint64(), heap[1].Value.Uint64(), least); want != now {
+		if want := gcPercent(alive, heap[1].Value.Uint64(), least); want != now {
 			now = want
 			debug.SetGCPercent(now)
 		}

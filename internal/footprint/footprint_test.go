@@ -34,6 +34,25 @@ func TestACheckpointIsLeftMoreSlack(t *testing.T) {
 	}
 }
 
+// While the heap grows, by tables of new series, the collector would run for every dozen megabytes of them; what is free then is needed at once.
+func TestAGrowingHeapIsLeftMoreSlack(t *testing.T) {
+	const mb = 1 << 20
+	var s slack
+	for n, c := range []struct {
+		alive uint64
+		busy  bool
+		want  uint64
+	}{
+		{8 * mb, false, leastSlack},
+		{100 * mb, false, growingSlack}, {200 * mb, false, growingSlack}, {300 * mb, true, busySlack},
+		{305 * mb, false, leastSlack}, {305 * mb, true, busySlack}, {150 * mb, false, leastSlack},
+	} {
+		if got := s.least(c.alive, c.busy); got != c.want {
+			t.Errorf("look %d: %d, want %d", n, got, c.want)
+		}
+	}
+}
+
 // What is free at two looks in a row is given back, and then for three looks nothing.
 func TestWhatStaysFreeIsGivenBack(t *testing.T) {
 	const mb = 1 << 20

@@ -59,6 +59,7 @@ const (
 	pageLen   = 1 << pageBits // of 27 KB with its head, a size that is allocated with little waste
 	pageBytes = int(unsafe.Sizeof(page{}))
 	leastSlot = 1 << 8
+	fewSlots  = 1 << 20 // up to 4 MB, which grow fourfold at a time
 
 	// forgetAfter is how long a page is kept for nobody, in ms. Prometheus'
 	// longest useful interval between scrapes is its lookback of 5 minutes.
@@ -184,10 +185,15 @@ func (m *Memory) room(now int64) bool {
 		}
 	}
 	if (m.used+1)*4 > len(m.slots)*3 {
-		if m.size()+8*len(m.slots) > m.most() {
+		room := (m.most() - m.size()) / 4 // for the new slots beside the old ones
+		switch n := len(m.slots); {
+		case n < fewSlots && 4*n <= room:
+			m.resize(4 * n)
+		case 2*n <= room:
+			m.resize(2 * n)
+		default:
 			return false
 		}
-		m.resize(2 * len(m.slots))
 	}
 	return true
 }

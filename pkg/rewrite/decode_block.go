@@ -178,7 +178,7 @@ func (b *Batch) betweenLabels(i, p, end int) bool {
 	r.next = r.next[:0]
 	m, at := b.Message[:end], r.from
 	for p < end {
-		if m[p] != v1Labels<<3|wireBytes {
+		if m[p] != v1Labels<<3|wireBytes || len(r.next) >= b.lim.MaxLabels { // more are refused before they are held
 			return false
 		}
 		p0, p1, reason := length(m, p+1)

@@ -144,6 +144,9 @@ func (b *Batch) between(piece []byte) bool {
 	was := b.refs.pairs[b.refs.i:b.refs.j]
 	b.refs.next = b.refs.next[:0]
 	for p := 0; p < len(piece); {
+		if len(b.refs.next) >= b.lim.MaxLabels { // before they are held: a piece may be as long as the message
+			return false
+		}
 		name, q := shortRef(piece, p)
 		value, r := shortRef(piece, q)
 		if k := len(b.refs.next); k < len(was) && int(was[k].name) == name && int(was[k].value) == value {

@@ -1,6 +1,11 @@
 package footprint
 
-import "testing"
+import (
+	"context"
+	"runtime"
+	"runtime/debug"
+	"testing"
+)
 
 // The garbage that gathers is a share of what the collector walks, not of the tables of series; a small relay is left some, but no more than as much again.
 func TestSlackIsAShareOfWhatTheCollectorWalks(t *testing.T) {
@@ -51,6 +56,22 @@ func TestAGrowingHeapIsLeftMoreSlack(t *testing.T) {
 			t.Errorf("look %d: %d, want %d", n, got, c.want)
 		}
 	}
+}
+
+// When the relay stops, its last checkpoint is left the slack of one from its beginning: a look later it would be over.
+func TestTheLastCheckpointHasItsSlackAtOnce(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	alive := make([]byte, 200<<20) // of which the least slack would be 6 %, and that of a checkpoint 24 %
+	runtime.GC()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	Keep(ctx, func() bool { return false })
+	if got := debug.SetGCPercent(100); got < 20 || got > 26 {
+		t.Errorf("%d %%, want some 24", got)
+	}
+	runtime.KeepAlive(alive)
 }
 
 // What is free at two looks in a row is given back, and then for three looks nothing.

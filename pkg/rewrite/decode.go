@@ -104,8 +104,8 @@ func (b *Batch) decompress() error {
 	if float64(n) > float64(len(b.Compressed))*snappyRatio {
 		return &FormatError{Series: -1, Offset: -1, Reason: lyingSnappy}
 	}
-	if cap(b.Message) < n {
-		b.Message = make([]byte, max(n, min(n+n/8, giant))) // the next one may be a little longer
+	if cap(b.Message) < n+markedBytes {
+		b.Message = make([]byte, max(n, min(n+n/8, giant))+markedBytes) // the next one may be a little longer
 	}
 	m, err := snappy.Decode(b.Message[:n], b.Compressed)
 	if err != nil {
@@ -151,20 +151,24 @@ func (b *Batch) sample(i, p, end int) error {
 			return err
 		}
 	}
-	m := b.Message[:end]
+	m, begin := b.Message[:end], p
 	// As every known sender writes it: the value, then the timestamp, then perhaps
 	// the start timestamp. Both are mostly those of the sample before.
-	if end-p >= 11 && m[p] == 1<<3|wire64 && m[p+9] == 2<<3|wireVarint {
-		s := Sample{V: math.Float64frombits(le64(m, p+1)), val: int32(p + 1)}
-		if t := &b.times; bytes.Equal(t.piece.of(m), m[p+9:]) {
+	var s Sample
+	if end-p >= 11 && m[p] == 1<<3|wire64 {
+		s.V, s.val = math.Float64frombits(le64(m, p+1)), int32(p+1)
+		p += 9
+	} // else a 0 is left out
+	if end-p >= 2 && m[p] == 2<<3|wireVarint {
+		if t := &b.times; bytes.Equal(t.piece.of(m), m[p:]) {
 			s.T, s.ST = t.t, t.st
 			if t.start > 0 {
-				s.st = int32(p+9) + t.start
+				s.st = int32(p) + t.start
 			}
 			b.Samples = append(b.Samples, s)
 			return nil
 		}
-		if t, q, reason := uvarint(m, p+10); reason == "" {
+		if t, q, reason := uvarint(m, p+1); reason == "" {
 			s.T = int64(t)
 			if q < end && b.Version == V2 && m[q] == 3<<3|wireVarint {
 				st, r, reason := uvarint(m, q+1)
@@ -175,15 +179,15 @@ func (b *Batch) sample(i, p, end int) error {
 			}
 			if q == end {
 				b.Samples = append(b.Samples, s)
-				b.times = timeMemo{piece: span{int32(p + 9), int32(end - p - 9)}, t: s.T, st: s.ST}
+				b.times = timeMemo{piece: span{int32(p), int32(end - p)}, t: s.T, st: s.ST}
 				if s.st > 0 {
-					b.times.start = s.st - int32(p+9)
+					b.times.start = s.st - int32(p)
 				}
 				return nil
 			}
 		}
 	}
-	return b.sampleSlow(i, p, m)
+	return b.sampleSlow(i, begin, m)
 }
 
 // timeMemo is the timestamps of the last sample that was written as samples usually are.

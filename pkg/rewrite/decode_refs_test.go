@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/golang/snappy"
@@ -16,7 +17,7 @@ func refsTable() []byte {
 	for len(list) < 300 {
 		list = append(list, fmt.Sprint("s", len(list)*7919%1000))
 	}
-	list = append(list, "a") // the same name under another reference
+	list = append(list, "a", strings.Repeat("v", 150)) // the same name under another reference, and a text over refsLimits
 	return symbolsV2(list...)
 }
 
@@ -28,9 +29,9 @@ func packedRefs(refs []uint64) (out []byte) {
 }
 
 // alone decodes one series behind the table.
-func alone(table, series []byte) (Key, error) {
+func alone(table, series []byte, lim Limits) (Key, error) {
 	var b Batch
-	if err := b.Decode(V2, "t", snappy.Encode(nil, join(table, bytesField(v2Timeseries, series...))), refsLimits); err != nil {
+	if err := b.Decode(V2, "t", snappy.Encode(nil, join(table, bytesField(v2Timeseries, series...))), lim); err != nil {
 		return Key{}, err
 	}
 	return b.Series[0].Key, nil
@@ -39,7 +40,7 @@ func alone(table, series []byte) (Key, error) {
 var refsLimits = Limits{MaxDecodedBytes: 1 << 20, MaxLabels: 6, MaxLabelValueBytes: 100}
 
 // checkAlone holds a request of several series against each of them decoded by itself.
-func checkAlone(t testing.TB, table []byte, series [][]byte) {
+func checkAlone(t testing.TB, table []byte, series [][]byte, lim Limits) {
 	t.Helper()
 	msg := slices.Clone(table)
 	var want error
@@ -48,12 +49,12 @@ func checkAlone(t testing.TB, table []byte, series [][]byte) {
 		msg = appendBytes(msg, v2Timeseries, s)
 		if want == nil {
 			var k Key
-			k, want = alone(table, s)
+			k, want = alone(table, s, lim)
 			keys = append(keys, k)
 		}
 	}
 	var b Batch
-	err := b.Decode(V2, "t", snappy.Encode(nil, msg), refsLimits)
+	err := b.Decode(V2, "t", snappy.Encode(nil, msg), lim)
 	if reason(err) != reason(want) {
 		t.Fatalf("together %v, alone %v: %x", err, want, series)
 	}
@@ -103,6 +104,9 @@ func TestASeriesIsTheSameWhateverComesBeforeIt(t *testing.T) {
 		"bytes alike, bounds otherwise":  {raw(2, 3, 4, 5), raw(2, 0x83, 4, 5), raw(0x82, 0x83, 0x04, 5)},
 		"a reference across the bound":   {raw(2, 0x80, 1, 4, 5), raw(2, 3, 1, 4, 5), raw(0x82, 1, 0x80, 1, 4, 5)},
 		"more bytes than needed":         {raw(2, 3, 4, 5), raw(2, 0x83, 0x80, 0x80, 0, 4, 5), raw(2, 3, 4, 5)},
+		"a name twice, before that":      {raw(2, 3, 4, 0x83, 0x80, 0x80, 0), raw(4, 3, 4, 0x85, 0x80, 0x80, 0)},
+		"a reference beyond the table":   {raw(2, 0x83, 0x80, 0x80, 0), raw(2, 0x83, 0x80, 0x80, 1)},
+		"a value too long":               {piece(2, 3, 4, 200), piece(2, 3, 4, 301)},
 		"two pieces":                     {piece(2, 3, 4, 5), join(bytesField(v2LabelsRefs, 2, 3), bytesField(v2LabelsRefs, 4, 5), plainSample), piece(2, 3, 4, 5)},
 		"a label behind the sample":      {piece(2, 3, 4, 5, 3, 3), join(piece(2, 3, 4, 5, 3, 3), bytesField(v2LabelsRefs, 1, 1)), piece(2, 3)},
 		"a label in two pieces":          {piece(2, 3), join(bytesField(v2LabelsRefs, 2), bytesField(v2LabelsRefs, 3), plainSample)},
@@ -111,7 +115,7 @@ func TestASeriesIsTheSameWhateverComesBeforeIt(t *testing.T) {
 		"metadata with a bad reference":  {join(piece(2, 3), bytesField(v2Metadata, 0x08, 1)), join(piece(2, 3), bytesField(v2Metadata, 0x18, 0x7f, 0x18, 0xff, 0x7f))},
 		"one place, two labels, no more": {piece(2, 3, 4, 5, 3, 3), piece(2, 3, 4, 6, 3, 3), piece(2, 3, 4, 7, 1, 1, 3, 3), piece(2, 3, 3, 3), piece(2, 5, 3, 3)},
 	} {
-		t.Run(name, func(t *testing.T) { checkAlone(t, table, series) })
+		t.Run(name, func(t *testing.T) { checkAlone(t, table, series, refsLimits) })
 	}
 }
 
@@ -142,13 +146,65 @@ func FuzzRefs(f *testing.F) {
 				}
 			}
 			s := join(bytesField(v2LabelsRefs, refs...), plainSample)
-			if _, err := alone(table, s); err == nil || len(series) == 0 || d.IntN(4) == 0 {
+			if _, err := alone(table, s, refsLimits); err == nil || len(series) == 0 || d.IntN(4) == 0 {
 				series = append(series, s)
 			} else {
 				refs = packedRefs([]uint64{2, 3, 4, uint64(d.IntN(300)), 1, 6})
 			}
 		}
-		checkAlone(t, table, series)
+		checkAlone(t, table, series, refsLimits)
+	})
+}
+
+// wideLimits let a series' references take several hundred bytes.
+var wideLimits = Limits{MaxDecodedBytes: 1 << 20, MaxLabels: 90, MaxLabelValueBytes: 100}
+
+// FuzzWideRefs does the same to series of 10 to 80 labels, whose names have one or two bytes of reference: the marks of
+// decode_marks.go hold 64 bytes.
+func FuzzWideRefs(f *testing.F) {
+	for seed := range uint64(200) {
+		f.Add(seed, 12)
+	}
+	list := []string{""}
+	for i := range 400 {
+		list = append(list, fmt.Sprintf("n%03d", i))
+	}
+	table := symbolsV2(list...)
+	f.Fuzz(func(t *testing.T, seed uint64, n int) {
+		d := seeded(seed)
+		var pairs [][2]uint64
+		for k := range 10 + d.IntN(71) {
+			pairs = append(pairs, [2]uint64{uint64(1 + 4*k), uint64(d.IntN(401))})
+		}
+		var series [][]byte
+		for range min(max(n, 1), 30) {
+			for range d.IntN(4) {
+				at := d.IntN(len(pairs))
+				switch d.IntN(6) {
+				case 0: // a label more
+					pairs = slices.Insert(slices.Clone(pairs), at, [2]uint64{pairs[at][0] - uint64(d.IntN(2)), uint64(d.IntN(401))})
+				case 1: // one less
+					if len(pairs) > 1 {
+						pairs = slices.Delete(slices.Clone(pairs), at, at+1)
+					}
+				case 2: // another name, in order or not
+					pairs = slices.Clone(pairs)
+					pairs[at][0] = uint64(1 + d.IntN(400))
+				default:
+					pairs = slices.Clone(pairs)
+					pairs[at][1] = uint64(d.IntN(401))
+				}
+			}
+			var refs []uint64
+			for _, p := range pairs {
+				refs = append(refs, p[0], p[1])
+			}
+			s := join(bytesField(v2LabelsRefs, packedRefs(refs)...), plainSample)
+			if _, err := alone(table, s, wideLimits); err == nil || d.IntN(20) == 0 {
+				series = append(series, s)
+			}
+		}
+		checkAlone(t, table, series, wideLimits)
 	})
 }
 

@@ -47,7 +47,9 @@ func (b *Batch) tableV2() error {
 		var reason string
 		if c := m[p]; c == v2Symbols<<3|wireBytes || c == v2Timeseries<<3|wireBytes {
 			num = int(c >> 3)
-			if p0, p1, reason = length(m, p+1); reason != "" {
+			if p+1 < len(m) && m[p+1] < 0x80 && int(m[p+1]) <= len(m)-p-2 {
+				p0, p1 = p+2, p+2+int(m[p+1])
+			} else if p0, p1, reason = length(m, p+1); reason != "" {
 				return bad(-1, p, reason)
 			}
 		} else {
@@ -108,7 +110,9 @@ func (b *Batch) seriesV2(i int, tenant uint64) error {
 		var reason string
 		if c := m[p]; c&0x87 == wireBytes && c > 7 { // one byte of tag, as all known fields have
 			num = int(c >> 3)
-			if p0, p1, reason = length(m, p+1); reason != "" {
+			if p+1 < len(m) && m[p+1] < 0x80 && int(m[p+1]) <= len(m)-p-2 { // and one of length
+				p0, p1 = p+2, p+2+int(m[p+1])
+			} else if p0, p1, reason = length(m, p+1); reason != "" {
 				return bad(i, p, reason)
 			}
 		} else {
@@ -145,7 +149,9 @@ func (b *Batch) seriesV2(i int, tenant uint64) error {
 			s.exemplars++
 			err = b.exemplarV2(i, p0, p1)
 		case v2Metadata:
-			err = b.metadataV2(i, p0, p1)
+			if p0 < p1 { // Prometheus writes it always, and by default it says nothing
+				err = b.metadataV2(i, p0, p1)
+			}
 		}
 		if err != nil {
 			return err

@@ -103,6 +103,7 @@ func TestWhatTheLogSaysOfARevisedDropAddsUp(t *testing.T) {
 		"a loss":                      {800, 815, 830, 845, 860, 875, 890, 905, 920, 935, 950, 965},
 		"two drops, one return":       {1010, 1005, 2030, 2045, 2060},
 		"two drops, and a restart":    {1010, 1005, 2060, 3070, 4080},
+		"a restart within a burst":    {150, 140, 450, 750, 1050},
 	} {
 		shown, last := 0.0, 2000.0 // what PromQL shows over raw
 		r, n, pl := counting(t, correct.Policy{}, 2000, 15, 130), nativeCounting(t, correct.Policy{}, 2000, 15, 130), newPlayer(correct.Policy{})
@@ -138,5 +139,8 @@ func TestWhatTheLogSaysOfARevisedDropAddsUp(t *testing.T) {
 		check("counter", one, out, last, shown)
 		check("native", native, n.out.Count, scale*last, scale*shown)
 		check("summary", count, pl.out[pieceKey{correct.RoleCount, 0, at}], last, shown)
+		if got := pl.out[pieceKey{correct.RoleCount, 0, at}]; got != out {
+			t.Errorf("%s: a summary's _count went out as %v, a counter as %v", name, got, out)
+		}
 	}
 }

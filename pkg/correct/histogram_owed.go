@@ -12,7 +12,7 @@ func (e *histJudge) enter() {
 		if s := &e.f.seats[i]; s.has {
 			top = s.prev
 		}
-		parts[i] = histOwed{amount: cs.parts[i].off - e.before[i], top: top}
+		parts[i] = histOwed{amount: cs.parts[i].off - e.base[i], top: top}
 	}
 	switch {
 	case !e.change.fold:

@@ -134,9 +134,9 @@ func (e *histJudge) drop() {
 	if e.s.raw >= e.s.prev && !e.restarted() && e.takeBack() {
 		return
 	}
-	e.cs.fold.age = 0
 	e.ageDebts()
 	e.closeOpen()
+	e.cs.fold.age = 0
 	v := e.judgeDrop(e.asBefore())
 	if v.action == actFold && e.s.raw >= e.s.prev {
 		v.kind = KindHiddenReset

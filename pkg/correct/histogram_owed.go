@@ -44,6 +44,14 @@ func (e *histJudge) turn(d *histDebt) {
 	e.cs.folded = true
 }
 
+func (e *histJudge) refold(d *histDebt) {
+	for i := range d.parts {
+		d.parts[i].amount = d.parts[i].top
+	}
+	d.amount, d.age, d.open = d.top, 1, false
+	e.cs.fold = *d
+}
+
 // places are the densities along the chain. Their shares are those of
 // everything that has been counted, through all resets. Within the first life of a
 // histogram they are those before the drop, and tell nothing.

@@ -6,7 +6,7 @@ package correct
 // mayTurn makes of a drop that the step took back one that the next samples may still show to have been
 // a full reset with a burst. odds are those of that against a return.
 func (d *debt) mayTurn(s *step, odds float64) bool {
-	if !s.pace.known || s.raw < d.top || odds < -askSamples*regrowthMax {
+	if !s.pace.known || odds < -askSamples*regrowthMax {
 		return false
 	}
 	d.open, d.back, d.age, d.amount, d.sum = false, true, 0, 0, odds

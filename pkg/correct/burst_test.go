@@ -13,13 +13,7 @@ func bursting(t *testing.T, first float64, rest ...float64) (out float64) {
 	r := counting(t, correct.Policy{}, 2000, 15, 130)
 	for _, v := range append([]float64{first}, rest...) {
 		out = r.next(v).V
-		b := r.c.Append(nil, r.cs)
-		var c correct.Counter
-		cs, err := c.Decode(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.c, r.cs = c, cs
+		r.c, r.cs = saved(t, r)
 	}
 	return out
 }
@@ -46,6 +40,12 @@ func TestABurstPastTheOldValueWasARestart(t *testing.T) {
 	}
 	if out, want := bursting(t, 1010, 2030, 2045, 2060), 2060.; out != want {
 		t.Errorf("a return: %v, want %v", out, want)
+	}
+	if out, want := bursting(t, 1000, 1990, 2980, 3970), 2000.+3970; out != want {
+		t.Errorf("a burst that goes on, and first ended just below the value before: %v, want %v", out, want)
+	}
+	if out, want := bursting(t, 1000, 1990, 2005, 2020), 2020.; out != want {
+		t.Errorf("a return to just below the value before: %v, want %v", out, want)
 	}
 	native := func(after ...float64) float64 {
 		r := nativeCounting(t, correct.Policy{}, 2000, 15, 130)
@@ -97,12 +97,14 @@ func (s *sums) add(cs []correct.Correction) {
 func TestWhatTheLogSaysOfARevisedDropAddsUp(t *testing.T) {
 	const scale = 3 // densities of a native histogram
 	for name, after := range map[string][]float64{
-		"a return":                    {1010, 2030, 2045, 2060},
-		"a return that was a restart": {1010, 2060, 3070, 4080},
-		"a loss that was a restart":   {800, 1550, 2350, 3150},
-		"a loss":                      {800, 815, 830, 845, 860, 875, 890, 905, 920, 935, 950, 965},
-		"two drops, one return":       {1010, 1005, 2030, 2045, 2060},
-		"two drops, and a restart":    {1010, 1005, 2060, 3070, 4080},
+		"a return":                            {1010, 2030, 2045, 2060},
+		"a return that was a restart":         {1010, 2060, 3070, 4080},
+		"a loss that was a restart":           {800, 1550, 2350, 3150},
+		"a loss":                              {800, 815, 830, 845, 860, 875, 890, 905, 920, 935, 950, 965},
+		"two drops, one return":               {1010, 1005, 2030, 2045, 2060},
+		"two drops, and a restart":            {1010, 1005, 2060, 3070, 4080},
+		"a restart within a burst":            {150, 140, 450, 750, 1050},
+		"a shallow return that was a restart": {1000, 1990, 2980, 3970},
 	} {
 		shown, last := 0.0, 2000.0 // what PromQL shows over raw
 		r, n, pl := counting(t, correct.Policy{}, 2000, 15, 130), nativeCounting(t, correct.Policy{}, 2000, 15, 130), newPlayer(correct.Policy{})
@@ -138,5 +140,37 @@ func TestWhatTheLogSaysOfARevisedDropAddsUp(t *testing.T) {
 		check("counter", one, out, last, shown)
 		check("native", native, n.out.Count, scale*last, scale*shown)
 		check("summary", count, pl.out[pieceKey{correct.RoleCount, 0, at}], last, shown)
+		if got := pl.out[pieceKey{correct.RoleCount, 0, at}]; got != out {
+			t.Errorf("%s: a summary's _count went out as %v, a counter as %v", name, got, out)
+		}
 	}
+}
+
+// Shortly after a restart an unusual step and a fall after it are the burst and another restart, and no over-read: of histograms, too.
+func TestABurstIsNoOverRead(t *testing.T) {
+	n, s := nativeCounting(t, correct.Policy{}, 20_000, 150, 130), newStory(t, correct.Policy{})
+	s.warm(130, 20_000, 20_000, 20_000, 20_000, 20_000)
+	var log []correct.Correction
+	for _, v := range []float64{100, 3100, 240, 3240, 6240} {
+		n.next(flat(v, v, v))
+		s.scrape(v+10, v-8, v+5, v-15, v+8) // as chance has it
+		log = append(log, n.cs...)
+	}
+	for _, c := range append(log, s.pl.log...) {
+		for _, e := range c.Evidence {
+			if e.Test == "over-read" {
+				t.Errorf("%+v is taken for an over-read", c)
+			}
+		}
+	}
+}
+
+// saved is the state of r, saved and read back.
+func saved(t *testing.T, r *run) (c correct.Counter, cs *correct.Case) {
+	t.Helper()
+	cs, err := c.Decode(r.c.Append(nil, r.cs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, cs
 }

@@ -209,6 +209,9 @@ func (e *enactor) lateFold(d *debt, why *findings) {
 		}
 	}
 	cs.fold = fold{t: was.t}
+	if e.c.n < unsureSteps && !was.back && !was.gap {
+		cs.fold = fold{t: was.t, prev: was.prev, top: was.top, offset: was.offset, set: true}
+	}
 	e.begin(was.offset+was.top, held)
 	cs.now().folded = true
 }
@@ -235,34 +238,56 @@ func (e *enactor) wasLoss(d *debt, why *findings) {
 	e.cs.debts = kept
 }
 
-// glitchOdds: a fold is rarely wrong. Only a clear return to the old trend revokes it.
-const glitchOdds = -3
-
-// revokeFold tries whether the last fold was a glitch: the very next sample is
-// on the old trend again, and that fits better than a burst after a restart.
+// revokeFold tries whether the last fold was a glitch: the very next sample, of a young counter the first with
+// which anything came, is on the old trend again, and that fits better than a burst after a restart.
 func (e *enactor) revokeFold() bool {
 	cs, s := e.cs, &e.step
-	f := cs.fold
-	cs.fold.set = false
-	if !f.set || s.raw < f.top || !s.pace.known || f.t != s.prevT {
+	f, young := cs.fold, e.c.unsure(cs.fold.prev, cs.fold.t, cs.fold.top, s)
+	cs.fold.set = f.set && young && s.raw == s.prev
+	if !f.set || s.raw < f.top || !s.pace.known || f.t != s.prevT && !young {
 		return false
 	}
 	since := elapsed(f.prev, s.t)
 	g, x := s.raw-f.top, s.raw-s.prev
 	p := s.pace
 	burst := logSum(p.step(x, s.dt), math.Log(burstWeight)+spread(x, p.unit, burstReach*(p.rate*s.dt+p.unit)))
-	prior := glitchOdds + math.Log((float64(cs.returns)+1)/(float64(cs.resets)))
-	odds := prior + p.plain(g, since) - burst
+	odds := cs.glitchPrior(young) + p.plain(g, since) - burst
 	if odds <= 0 {
 		return false
 	}
 	now := *cs.now()
 	held := now.out(s.prev)
-	cs.remember(&cs.returns)
+	cs.wasNone()
 	var why findings
 	why.add(testReturn, odds, x, g, since)
 	e.log = append(e.log, Correction{Kind: KindGlitch, T: s.t, PrevT: s.prevT, Prev: s.prev, Raw: s.raw, Amount: f.offset - now.offset,
 		FalseIncrease: f.top, Settles: f.t, Evidence: why.words()})
 	e.begin(f.offset, held)
+	if d := (debt{t: f.t, prev: f.prev, top: f.top, offset: f.offset}); d.mayTurn(s, -odds) {
+		cs.debts = append(cs.debts, d)
+	}
 	return true
+}
+
+const (
+	// glitchOdds: a fold is rarely wrong. Only a clear return to the old trend revokes it.
+	glitchOdds = -3
+	// youngGlitchOdds: of a young counter it is as likely wrong as right.
+	youngGlitchOdds = 0
+)
+
+// glitchPrior is the log odds that the last fold was a glitch, before what came after it is looked at.
+func (cs *Case) glitchPrior(young bool) float64 {
+	odds := float64(glitchOdds)
+	if young {
+		odds = youngGlitchOdds
+	}
+	return odds + math.Log((float64(cs.returns)+1)/max(float64(cs.resets), 1))
+}
+
+// wasNone remembers that the last fold was a return and no full reset: what follows is no burst after one.
+func (cs *Case) wasNone() {
+	cs.fold = fold{}
+	cs.resets = max(0, cs.resets-1)
+	cs.remember(&cs.returns)
 }

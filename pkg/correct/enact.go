@@ -28,9 +28,9 @@ func (e *enactor) drop() {
 	if e.cs == nil {
 		e.cs = newCase(e.c)
 	}
-	e.cs.fold.set = false
 	e.ageDebts()
 	e.closeOpen()
+	e.cs.fold.set = false
 	e.enact(judgeDrop(&e.step, e.c, e.cs, e.p))
 	e.c.move(e.s.T, e.s.V)
 }

@@ -15,6 +15,7 @@ type step struct {
 	away       bool    // a stale marker was seen
 	pace       pace
 	peak       float64 // 1/s
+	densities  bool    // there are densities beside the total
 	latest     float64 // what the step before brought, if all that is gone may be of it; else 0
 }
 
@@ -137,7 +138,7 @@ func (w finding) text() string {
 	case testBefore:
 		return fmt.Sprintf("every part, the _sum of %v too, is to the bit what it was a scrape before the last", w.x)
 	case testOne:
-		return fmt.Sprintf("its one observation was %v, and all there is adds up to %v", w.x, w.y)
+		return fmt.Sprintf("its observations added up to %v, and all there is adds up to %v", w.x, w.y)
 	case testPutBack:
 		return fmt.Sprintf("its densities are %.4g below what they were a scrape before the last, which usually brings %.4g in %.4g s: nothing since then was kept", w.x, w.y, w.z)
 	case testReplica:
@@ -275,7 +276,8 @@ func weighAfter(p pace, v, dt0, x, dt float64) float64 {
 const (
 	// dipSteps: a dip that comes back was a few usual steps deep.
 	dipSteps = 3
-	// burstDipOdds: shortly after a restart another one is likelier than a dip.
+	// burstDipOdds: shortly after a restart another one is likelier than a dip. Where there are densities they tell a burst from a return
+	// better (the evaluator: with this, flips of classic histograms at 1/s and less are 0.0025 off instead of 0.0019).
 	burstDipOdds = 3
 	// depthOdds bounds what the depth says about coming back.
 	depthOdds = 3
@@ -294,7 +296,7 @@ func weighDip(s *step, cs *Case) float64 {
 	if cs != nil {
 		odds = math.Log((float64(cs.returns) + returnPrior) / (float64(cs.losses) + lossPrior))
 	}
-	if cs.bursting(s) {
+	if cs.bursting(s) && !s.densities {
 		odds -= burstDipOdds
 	}
 	if !s.pace.known {

@@ -30,11 +30,15 @@ func (e *histJudge) asBefore() (found findings) {
 }
 
 // another reports whether the one observation that there was has gone, though no bucket shows it: the _sum is less
-// than that was. Of more than one, how many went is not known. As with a counter's hidden resets, only of a histogram that restarts
-// again and again, and of which nothing ever came back: two replicas that read 1 each look the same.
+// than that was. Of more than one, how many went is not known, so all did only if nothing was ever lost and as many can have come since.
+// As with a counter's hidden resets, only of a histogram that restarts again and again, and of which nothing ever came back: two
+// replicas that read 1 each look the same.
 func (e *histJudge) another() (v verdict, ok bool) {
 	f, past := e.f, &e.cs.history
-	if f.sum < 0 || e.s.prev != 1 || past.resets < hiddenResets || past.returns > 0 || e.h.negative() || e.s.st != 0 && e.s.st == e.s.prevST {
+	if f.sum < 0 || e.s.prev < 1 || past.resets < hiddenResets || past.returns > 0 || e.h.negative() || e.s.st != 0 && e.s.st == e.s.prevST {
+		return v, false
+	}
+	if e.s.prev > 1 && (past.losses > 0 || !plausible(&e.s, e.s.raw)) {
 		return v, false
 	}
 	s := &f.seats[f.sum]

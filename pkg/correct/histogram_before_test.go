@@ -85,3 +85,41 @@ func TestAnotherObservationIsAHiddenRestart(t *testing.T) {
 		t.Errorf("two replicas: _count went out as %v, want 1", got)
 	}
 }
+
+// Rule: when the _sum of a histogram that restarts again and again, and of which nothing was ever lost, falls and its counts do not, everything in
+// it was counted anew, also if that is more than one observation.
+func TestAllObservationsOfARestartAreCounted(t *testing.T) {
+	send := func(s *story, sum float64, density ...float64) {
+		s.at += 15_000
+		f := pieces(s.at, 0, density)
+		for i := range f {
+			if f[i].role == correct.RoleSum {
+				f[i].s.V = sum
+			}
+		}
+		s.pl.together(f)
+		s.pl.settle(true)
+	}
+	s := newStory(t, correct.Policy{})
+	for range 3 {
+		for i := range 60 {
+			switch {
+			case i < 20:
+				send(s, 0, 0, 0, 0, 0, 0)
+			case i < 40:
+				send(s, 0.6, 0, 0, 1, 0, 0)
+			default:
+				send(s, 1.3, 0, 0, 1, 1, 0)
+			}
+		}
+	}
+	for range 20 {
+		send(s, 0.9, 0, 0, 1, 1, 0)
+	}
+	if got, want := s.pl.out[pieceKey{correct.RoleCount, 0, s.at}], 8.; got != want {
+		t.Errorf("_count went out as %v, want %v", got, want)
+	}
+	if last := s.pl.log[len(s.pl.log)-1]; last.Kind != correct.KindHiddenReset {
+		t.Errorf("the log says %v, want a hidden reset", last.Kind)
+	}
+}

@@ -293,7 +293,7 @@ func (e *histJudge) corrections(i int) []Correction {
 		if c.Settles != 0 {
 			continue
 		}
-		c.Amount = hp.off - e.before[i]
+		c.Amount = hp.off - e.base[i]
 		c.FalseIncrease = s.cur - s.prev
 		if s.cur < s.prev {
 			c.FalseIncrease = s.cur
@@ -302,7 +302,7 @@ func (e *histJudge) corrections(i int) []Correction {
 			c.FalseIncrease, c.Prev, c.PrevT = 0, 0, e.f.t
 			continue
 		}
-		c.FalseIncrease -= hp.tgt - s.due
+		c.FalseIncrease -= hp.tgt - s.due - (e.base[i] - e.before[i])
 	}
 	return e.log
 }

@@ -10,6 +10,7 @@ type histJudge struct {
 	cs *histCase
 
 	before []float64 // offsets before, by part
+	base   []float64 // the same, with what this frame decided of earlier drops: what its own verdict is applied to
 	change change
 	free   bool     // a visible full reset that goes out as it is
 	owes   *verdict // what the change is entered as a debt by, nil if it is final
@@ -48,11 +49,17 @@ func (e *histJudge) run() {
 	}
 }
 
-func (e *histJudge) noteOffsets() {
-	e.before = make([]float64, len(e.cs.parts))
-	for i := range e.before {
-		e.before[i] = e.cs.parts[i].off
+func (e *histJudge) offsets() []float64 {
+	list := make([]float64, len(e.cs.parts))
+	for i := range list {
+		list[i] = e.cs.parts[i].off
 	}
+	return list
+}
+
+func (e *histJudge) noteOffsets() {
+	e.before = e.offsets()
+	e.base = e.before
 }
 
 // totalStep is the step of the total, with the most telling start timestamp of all parts.
@@ -127,9 +134,9 @@ func (e *histJudge) drop() {
 	if e.s.raw >= e.s.prev && !e.restarted() && e.takeBack() {
 		return
 	}
-	e.cs.fold.age = 0
 	e.ageDebts()
 	e.closeOpen()
+	e.cs.fold.age = 0
 	v := e.judgeDrop(e.asBefore())
 	if v.action == actFold && e.s.raw >= e.s.prev {
 		v.kind = KindHiddenReset
@@ -162,6 +169,9 @@ func (e *histJudge) rise() {
 func (e *histJudge) enact(v verdict) {
 	cs := e.cs
 	c := Correction{Kind: v.kind}
+	if e.shifted() {
+		e.base = e.offsets()
+	}
 	e.lesson = lessonNone
 	switch v.action {
 	case actHold:

@@ -12,7 +12,7 @@ func (e *histJudge) enter() {
 		if s := &e.f.seats[i]; s.has {
 			top = s.prev
 		}
-		parts[i] = histOwed{amount: cs.parts[i].off - e.before[i], top: top}
+		parts[i] = histOwed{amount: cs.parts[i].off - e.base[i], top: top}
 	}
 	switch {
 	case !e.change.fold:
@@ -42,6 +42,14 @@ func (e *histJudge) revoke(d *histDebt) {
 func (e *histJudge) turn(d *histDebt) {
 	e.shift(d, func(o histOwed) float64 { return o.top - o.amount })
 	e.cs.folded = true
+}
+
+func (e *histJudge) refold(d *histDebt) {
+	for i := range d.parts {
+		d.parts[i].amount = d.parts[i].top
+	}
+	d.amount, d.age, d.open = d.top, 1, false
+	e.cs.fold = *d
 }
 
 // places are the densities along the chain. Their shares are those of

@@ -51,6 +51,7 @@ func (j *nativeJudge) reset(kind Kind) {
 	j.settleAll()
 	if kind == KindReset {
 		cs.history.remember(&cs.history.resets)
+		j.burstFrom(j.s.t)
 	}
 	if j.p.Resets != Fold && !j.turned {
 		j.pass()

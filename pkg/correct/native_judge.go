@@ -124,9 +124,9 @@ func (j *nativeJudge) drop() {
 	if j.s.raw >= j.s.prev && !j.restarted() && j.takeBack() {
 		return
 	}
-	j.cs.fold = nativeDebt{}
 	j.ageDebts()
 	j.closeOpen()
+	j.cs.fold = nativeDebt{}
 	j.lesson = lessonNone
 	j.enact(j.judgeFall())
 }

@@ -26,12 +26,26 @@ func (j *nativeJudge) turn(d *nativeDebt) {
 		j.pass()
 		return
 	}
+	j.off = zip(zip(j.off, d.parts.amount, minus), reached(d), plus)
+	j.anew, j.folded = true, true
+}
+
+// reached is what there was before d, with a sum that can be added up.
+func reached(d *nativeDebt) cells {
 	before := d.parts.before
 	if math.IsNaN(before.sum) || math.IsInf(before.sum, 0) {
 		before.sum = d.parts.amount.sum
 	}
-	j.off = zip(zip(j.off, d.parts.amount, minus), before, plus)
-	j.anew, j.folded = true, true
+	return before
+}
+
+func (j *nativeJudge) refold(d *nativeDebt) {
+	if j.passed {
+		return // it goes out as it is
+	}
+	d.parts.amount = reached(d)
+	d.amount, d.age, d.open = d.top, 1, false
+	j.cs.fold = *d
 }
 
 // imputeLate puts in what a drop hid that turned out to be a loss only later.

@@ -29,6 +29,8 @@ type body[V any] interface {
 	revoke(d *wholeDebt[V])
 	// turn makes a full reset of d, which was put back as a loss.
 	turn(d *wholeDebt[V])
+	// refold makes of d, which was turned, the fold that may still be revoked.
+	refold(d *wholeDebt[V])
 	// imputeLate puts the usual growth in for d, which turned out to be a loss.
 	imputeLate(d *wholeDebt[V])
 }
@@ -37,7 +39,7 @@ type body[V any] interface {
 type book[V any] struct {
 	history Case           // counts of what it did before, when it was reset last, and the start timestamp of the folded series
 	debts   []wholeDebt[V] // oldest first
-	fold    wholeDebt[V]   // the fold that the very next sample may still revoke; age 1 if there is one
+	fold    wholeDebt[V]   // the fold that may still be revoked; age 1 if there is one
 }
 
 // wholeDebt is a drop of the whole that may still be taken back.
@@ -94,6 +96,7 @@ func (w *whole[V]) judgeDrop(extra findings) verdict {
 	list := w.places(nil)
 	w.compose(&v.found, list)
 	w.liken(&v.found, list)
+	s.densities = len(list) > 1
 	v.decide(&s, &w.s, fits(s.pace, s.raw, s.dt), w.c, &w.history, w.p)
 	return v
 }
@@ -160,20 +163,14 @@ func (w *whole[V]) newDebt(v verdict, amount float64, parts V) wholeDebt[V] {
 	}, parts: parts}
 }
 
-// newFold is a full reset of the whole that the very next sample may revoke.
+// newFold is a full reset of the whole that may still be revoked.
 func (w *whole[V]) newFold(amount float64, parts V) wholeDebt[V] {
 	s := &w.s
 	return wholeDebt[V]{debt: debt{t: s.t, prev: s.prevT, top: s.prev, value: s.raw, amount: amount, age: 1}, parts: parts}
 }
 
-// burstFrom remembers that the whole was reset at t (ms), so that unusual growth is a burst for a
-// while, as in a scalar counter. Where there are densities they tell a burst from a return better
-// (the evaluator: with this, flips of classic histograms at 1/s and less are 0.0025 off instead of 0.0019).
-func (w *whole[V]) burstFrom(t int64) {
-	if len(w.places(nil)) < 2 {
-		w.history.fold.t = t
-	}
-}
+// burstFrom remembers that the whole was reset at t (ms), so that for a while unusual growth is a burst.
+func (w *whole[V]) burstFrom(t int64) { w.history.fold.t = t }
 
 func (w *whole[V]) undecided() int {
 	for k := range w.debts {

@@ -106,6 +106,9 @@ func (w *whole[V]) lateFold(k int, why *findings) {
 	w.burstFrom(was.t)
 	w.settled(&was, KindReset, why)
 	w.turn(&was)
+	if w.c.n < unsureSteps && !was.back && !was.gap {
+		w.refold(&was)
+	}
 }
 
 // wasLoss closes the question whether an undecided drop was a full reset. It may still come back.
@@ -180,28 +183,35 @@ func (w *whole[V]) againstReset(d *wholeDebt[V]) float64 {
 	return d.sum + after(s.pace, d.value, elapsed(d.prev, d.t), s.raw-s.prev, s.dt)
 }
 
-// revokeFold tries whether the last fold was a glitch: the very next sample is
-// on the old trend again, and that fits better than a burst after a restart.
+// revokeFold tries whether the last fold was a glitch: the very next sample, of a young histogram the first with
+// which anything came, is on the old trend again, and that fits better than a burst after a restart.
 func (w *whole[V]) revokeFold() bool {
 	s, p := &w.s, w.s.pace
-	d := w.fold
-	w.fold, w.past = wholeDebt[V]{}, d.age == 1 && d.crosses(s)
-	if d.age != 1 || s.raw < d.top || !p.known || d.t != s.prevT {
+	d, young := w.fold, w.c.unsure(w.fold.prev, w.fold.t, w.fold.top, s)
+	w.past = d.age == 1 && d.crosses(s)
+	if !young || s.raw != s.prev {
+		w.fold = wholeDebt[V]{}
+	}
+	if d.age != 1 || s.raw < d.top || !p.known || d.t != s.prevT && !young {
 		return false
 	}
 	since := elapsed(d.prev, s.t)
 	g, x := s.raw-d.top, s.raw-s.prev
 	burst := logSum(p.step(x, s.dt), math.Log(burstWeight)+spread(x, p.unit, burstReach*(p.rate*s.dt+p.unit)))
-	odds := glitchOdds + math.Log((float64(w.history.returns)+1)/max(float64(w.history.resets), 1)) + p.plain(g, since) - burst
+	odds := w.history.glitchPrior(young) + p.plain(g, since) - burst
 	odds += min(0, w.composeReturn(&d))
 	if odds <= 0 {
 		return false
 	}
-	w.history.remember(&w.history.returns)
+	w.fold = wholeDebt[V]{}
+	w.history.wasNone()
 	var why findings
 	why.add(testReturn, odds, x, g, since)
 	w.settled(&d, KindGlitch, &why)
 	w.revoke(&d)
+	if d.mayTurn(s, -odds) {
+		w.debts = append(w.debts, d)
+	}
 	w.lesson = lessonNone
 	return true
 }

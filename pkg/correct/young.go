@@ -6,6 +6,21 @@ package correct
 // part from a stale cache was 0.015 off for all of ten hours).
 const youngSteps = 20
 
+const (
+	// unsureSteps: until then the fold of a counter is as likely wrong as right. Nothing tells a read that is behind, as from a
+	// cache or the other replica, from a restart but the pace, and that is not known well yet (see clipAfter).
+	unsureSteps = clipAfter
+	// passedByChance: a value of one is passed by the next observation, wherever that comes from.
+	passedByChance = 1
+)
+
+// unsure: the fold of a young counter from top at t (ms), before which the last sample was at prev, may still have been a read that
+// was behind. It may stay so for some scrapes; after a gap nothing comes back.
+func (c *Counter) unsure(prev, t int64, top float64, s *step) bool {
+	usual := 1000 * max(s.pace.interval, s.dt)
+	return c.n < unsureSteps && top > passedByChance && !s.gap && float64(s.t-t) <= debtAge*usual && float64(t-prev) <= gapFactor*usual
+}
+
 // crosses: the step passes the value before the drop d.
 func (d *debt) crosses(s *step) bool { return s.prev < d.top && s.raw >= d.top }
 

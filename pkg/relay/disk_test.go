@@ -10,9 +10,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"pawl/pkg/config"
 	"pawl/pkg/store"
@@ -78,27 +75,4 @@ func TestWhatWasDeliveredIsNotedOnceTheDiskTakesIt(t *testing.T) {
 			t.Errorf("%d lines, want one of the failure and one of its end:\n%s", n, &log)
 		}
 	})
-}
-
-// Rule: where the kernel has io_uring, the journal is synced through it (decision 0024).
-func TestTheJournalHasARing(t *testing.T) {
-	var params [15]uint64
-	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)), 0)
-	if errno != 0 {
-		t.Skipf("no io_uring here: %v", errno)
-	}
-	if err := unix.Close(int(fd)); err != nil {
-		t.Fatal(err)
-	}
-	start(t, t.TempDir(), "http://127.0.0.1:9", "")
-	open, err := filepath.Glob("/proc/self/fd/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range open {
-		if to, err := os.Readlink(f); err == nil && strings.Contains(to, "io_uring") {
-			return
-		}
-	}
-	t.Error("no io_uring is open")
 }

@@ -45,7 +45,6 @@ type JournalOptions struct {
 	MaxBytes     int64 // Append returns ErrFull rather than go over it; 0 = no bound
 	Sync         bool  // sync before Append returns; else only every SyncInterval, at rotation, Sync and Close
 	SyncInterval time.Duration
-	Ring         bool // with Sync: through io_uring where there is one (docs/decisions/0024)
 	Logger       *slog.Logger
 	Registerer   prometheus.Registerer // nil: no metrics
 
@@ -67,7 +66,7 @@ type Journal struct {
 	writeMu sync.Mutex // held by whoever changes files; taken before mu
 	file    *os.File   // last segment
 	head    *journalHead
-	ring    *syncRing // nil: there is none, or none was asked for
+	ring    *syncRing // nil: there is none, or no sync for each Append
 	buf     []byte
 	dirty   bool // written and not yet synced (interval mode)
 	closed  bool
@@ -109,7 +108,7 @@ func OpenJournal(dir string, o JournalOptions) (*Journal, error) {
 		head.f.Close()
 		return nil, err
 	}
-	if o.Ring && o.Sync && !o.disk.unsynced {
+	if o.Sync && !o.disk.unsynced {
 		if j.ring, err = openSyncRing(); err != nil {
 			j.log.Info("the journal is synced by fdatasync, as io_uring cannot be used; that costs some 10 % more CPU", "err", err)
 		}

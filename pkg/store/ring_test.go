@@ -123,7 +123,7 @@ func TestTheJournalSyncsByRing(t *testing.T) {
 	if r := ringOrSkip(t); r == nil {
 		t.Fatal("no ring")
 	}
-	j, err := OpenJournal(t.TempDir(), JournalOptions{Sync: true, Ring: true})
+	j, err := OpenJournal(t.TempDir(), JournalOptions{Sync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestTheJournalSyncsByRing(t *testing.T) {
 }
 
 func TestTheJournalSyncsWithoutARing(t *testing.T) {
-	j, err := OpenJournal(t.TempDir(), JournalOptions{Sync: true, Ring: true})
+	j, err := OpenJournal(t.TempDir(), JournalOptions{Sync: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,6 @@ type Journal struct {
 	writeMu sync.Mutex // held by whoever changes files; taken before mu
 	file    *os.File   // last segment
 	head    *journalHead
-	ring    *syncRing // nil: there is none, or no sync for each Append
 	buf     []byte
 	dirty   bool // written and not yet synced (interval mode)
 	closed  bool
@@ -107,11 +106,6 @@ func OpenJournal(dir string, o JournalOptions) (*Journal, error) {
 		}
 		head.f.Close()
 		return nil, err
-	}
-	if o.Sync && !o.disk.unsynced {
-		if j.ring, err = openSyncRing(); err != nil {
-			j.log.Info("the journal is synced by fdatasync, as io_uring cannot be used; that costs some 10 % more CPU", "err", err)
-		}
 	}
 	if !o.Sync && o.SyncInterval > 0 {
 		j.stop, j.done = make(chan struct{}), make(chan struct{})
@@ -218,7 +212,7 @@ func (j *Journal) write(s *segment, group []Record) error {
 // syncTo makes the last segment s durable up to byte end, where record next will go, and notes in the head that it is.
 func (j *Journal) syncTo(s *segment, next uint64, end int64) error {
 	start := time.Now()
-	if err := j.o.disk.syncBy(j.ring, j.file); err != nil {
+	if err := j.o.disk.sync(j.file); err != nil {
 		return err
 	}
 	j.metrics.syncSeconds.Observe(time.Since(start).Seconds())
@@ -314,7 +308,7 @@ func (j *Journal) Close() error {
 		j.failed = os.ErrClosed
 	}
 	j.mu.Unlock()
-	return errors.Join(err, j.file.Close(), j.head.f.Close(), j.ring.close())
+	return errors.Join(err, j.file.Close(), j.head.f.Close())
 }
 
 // active is the last segment. Its fields may be read by whoever holds writeMu.

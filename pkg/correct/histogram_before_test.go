@@ -42,34 +42,36 @@ func TestWhatIsAsItWasBeforeWasNotRestarted(t *testing.T) {
 	}
 }
 
+// summed sends a scrape of these densities and this _sum, 15 s after the last.
+func (s *story) summed(sum float64, density ...float64) {
+	s.at += 15_000
+	f := pieces(s.at, 0, density)
+	for i := range f {
+		if f[i].role == correct.RoleSum {
+			f[i].s.V = sum
+		}
+	}
+	s.pl.together(f)
+	s.pl.settle(true)
+}
+
 // Rule: when the only observation of a histogram that restarts again and again is another one, smaller than it was, it
 // restarted, though no bucket fell. Of one that never restarted two replicas may answer: nothing is added, however often it changes.
 func TestAnotherObservationIsAHiddenRestart(t *testing.T) {
 	one := []float64{0, 1, 0, 0, 0}
-	send := func(s *story, density []float64, sum float64) {
-		s.at += 15_000
-		f := pieces(s.at, 0, density)
-		for i := range f {
-			if f[i].role == correct.RoleSum {
-				f[i].s.V = sum
-			}
-		}
-		s.pl.together(f)
-		s.pl.settle(true)
-	}
 	total := func(s *story) float64 { return s.pl.out[pieceKey{correct.RoleCount, 0, s.at}] }
 
 	s := newStory(t, correct.Policy{})
 	for range 3 {
 		for range 20 {
-			send(s, one, 0.6)
+			s.summed(0.6, one...)
 		}
-		send(s, []float64{0, 0, 0, 0, 0}, 0)
+		s.summed(0, 0, 0, 0, 0, 0)
 	}
 	for range 20 {
-		send(s, one, 0.6)
+		s.summed(0.6, one...)
 	}
-	send(s, one, 0.55)
+	s.summed(0.55, one...)
 	if got := total(s); got != 5 {
 		t.Errorf("_count went out as %v, want 5", got)
 	}
@@ -79,7 +81,7 @@ func TestAnotherObservationIsAHiddenRestart(t *testing.T) {
 
 	s = newStory(t, correct.Policy{})
 	for k := range 100 {
-		send(s, one, []float64{0.6, 0.55}[k/3%2])
+		s.summed([]float64{0.6, 0.55}[k/3%2], one...)
 	}
 	if got := total(s); got != 1 {
 		t.Errorf("two replicas: _count went out as %v, want 1", got)
@@ -89,32 +91,21 @@ func TestAnotherObservationIsAHiddenRestart(t *testing.T) {
 // Rule: when the _sum of a histogram that restarts again and again, and of which nothing was ever lost, falls and its counts do not, everything in
 // it was counted anew, also if that is more than one observation.
 func TestAllObservationsOfARestartAreCounted(t *testing.T) {
-	send := func(s *story, sum float64, density ...float64) {
-		s.at += 15_000
-		f := pieces(s.at, 0, density)
-		for i := range f {
-			if f[i].role == correct.RoleSum {
-				f[i].s.V = sum
-			}
-		}
-		s.pl.together(f)
-		s.pl.settle(true)
-	}
 	s := newStory(t, correct.Policy{})
 	for range 3 {
 		for i := range 60 {
 			switch {
 			case i < 20:
-				send(s, 0, 0, 0, 0, 0, 0)
+				s.summed(0, 0, 0, 0, 0, 0)
 			case i < 40:
-				send(s, 0.6, 0, 0, 1, 0, 0)
+				s.summed(0.6, 0, 0, 1, 0, 0)
 			default:
-				send(s, 1.3, 0, 0, 1, 1, 0)
+				s.summed(1.3, 0, 0, 1, 1, 0)
 			}
 		}
 	}
 	for range 20 {
-		send(s, 0.9, 0, 0, 1, 1, 0)
+		s.summed(0.9, 0, 0, 1, 1, 0)
 	}
 	if got, want := s.pl.out[pieceKey{correct.RoleCount, 0, s.at}], 8.; got != want {
 		t.Errorf("_count went out as %v, want %v", got, want)

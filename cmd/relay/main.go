@@ -22,7 +22,10 @@ const (
 	exitUsage  = 2 // wrong usage or configuration
 )
 
-func main() { os.Exit(realMain(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	slackenTimers()
+	os.Exit(realMain(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // usageError is a wrong command line or configuration: nothing was started.
 type usageError struct{ error }

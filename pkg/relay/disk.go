@@ -80,7 +80,8 @@ func (d *disk) open(o Options) (err error) {
 func (d *disk) openJournal(o Options) (err error) {
 	j := o.Config.Journal
 	d.journal, err = store.OpenJournal(d.dir("journal"), store.JournalOptions{
-		MaxBytes: int64(j.MaxBytes), Sync: j.Sync.Always(), SyncInterval: time.Duration(j.Sync.Interval), Logger: o.Logger, Registerer: o.Registry,
+		MaxBytes: int64(j.MaxBytes), Sync: j.Sync.Always(), SyncInterval: time.Duration(j.Sync.Interval), KernelSync: true,
+		Logger: o.Logger, Registerer: o.Registry,
 	})
 	d.note = store.NewDelivered(d.dir("journal"), d.journal)
 	return err

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"pawl/pkg/config"
 	"pawl/pkg/store"
@@ -75,4 +78,23 @@ func TestWhatWasDeliveredIsNotedOnceTheDiskTakesIt(t *testing.T) {
 			t.Errorf("%d lines, want one of the failure and one of its end:\n%s", n, &log)
 		}
 	})
+}
+
+// Rule: where the kernel has asynchronous I/O, the journal is synced by it (decision 0026).
+func TestTheJournalIsSyncedByTheKernel(t *testing.T) {
+	var context uintptr
+	if _, _, errno := unix.Syscall(unix.SYS_IO_SETUP, 1, uintptr(unsafe.Pointer(&context)), 0); errno != 0 {
+		t.Skipf("no asynchronous I/O here: %v", errno)
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_IO_DESTROY, context, 0, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	const mapped = "[aio]" // of a context of the process
+	if b, err := os.ReadFile("/proc/self/maps"); err != nil || strings.Contains(string(b), mapped) {
+		t.Fatalf("there is one before the relay is (%v)", err)
+	}
+	start(t, t.TempDir(), "http://127.0.0.1:9", "")
+	if b, err := os.ReadFile("/proc/self/maps"); err != nil || !strings.Contains(string(b), mapped) {
+		t.Errorf("there is none (%v)", err)
+	}
 }

@@ -50,19 +50,18 @@ func (d disk) writeAt(f *os.File, b []byte, off int64) error {
 }
 
 // sync makes what was written to f durable, with the metadata needed to read it back (fdatasync).
-func (d disk) sync(f *os.File) error {
+func (d disk) sync(f *os.File) error { return d.syncBy(nil, f) }
+
+// syncBy is sync by way of the kernel's own threads, where there is a way.
+func (d disk) syncBy(k *kernelSync, f *os.File) error {
 	if _, err := d.check(opSync, f.Name(), 0); err != nil {
 		return fmt.Errorf("sync %s: %w", f.Name(), err)
 	}
-	for !d.unsynced {
-		err := unix.Fdatasync(int(f.Fd()))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("sync %s: %w", f.Name(), err)
-		}
-		break
+	if d.unsynced {
+		return nil
+	}
+	if err := k.sync(int(f.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", f.Name(), err)
 	}
 	return nil
 }

@@ -65,10 +65,14 @@ type Settings struct {
 	Seed  uint64 `json:"seed"`
 	Seeds int    `json:"seeds"`
 	Hours int    `json:"hours"`
+	Plays int    `json:"plays"` // how often each seed plays every setting of a class, with its own numbers; 0: once
 
 	AtOnce int `json:"-"` // seeds measured at the same time; 0: one. The figures are the same.
 	Batch  int `json:"-"` // through the relay: only classes with so many scrapes in a request; 0: all
 }
+
+// of is the seed of a play of seed i, both counted from 0. The first play of a seed is the seed's own.
+func (s Settings) of(i, play int) uint64 { return s.Seed + uint64(i) + uint64(play)<<40 }
 
 // Class is one line of the table: what befalls a counter, and how near the relay has to come.
 type Class struct {
@@ -108,17 +112,22 @@ func Measure(ctx context.Context, way Way, class Class, s Settings) (Row, error)
 	return row, nil
 }
 
-// everySeed fills the row with what judge says of the traces of each seed, so
-// many of them at a time as the settings say. judge is told which seed it is, counted from 0.
+// everySeed fills the row with what judge says of the traces of each play of each seed, so
+// many seeds at a time as the settings say. judge is told which seed it is, counted from 0.
 func everySeed[T any](s Settings, row *Row, traces func(uint64, int) []T, judge func(int, []T) ([]Part, error)) error {
 	began := time.Now()
-	all := make([][]Part, s.Seeds)
+	all := make([][]Part, s.Seeds) // of every play of a seed, one play behind the other
+	plays := max(1, s.Plays)
 	var group errgroup.Group
 	group.SetLimit(max(1, s.AtOnce))
 	for i := range all {
-		group.Go(func() (err error) {
-			if all[i], err = judge(i, traces(s.Seed+uint64(i), s.Hours)); err != nil {
-				return fmt.Errorf("seed %d: %w", s.Seed+uint64(i), err)
+		group.Go(func() error {
+			for play := range plays {
+				parts, err := judge(i, traces(s.of(i, play), s.Hours))
+				if err != nil {
+					return fmt.Errorf("seed %d, play %d: %w", s.of(i, 0), play+1, err)
+				}
+				all[i] = append(all[i], parts...)
 			}
 			return nil
 		})
@@ -126,12 +135,13 @@ func everySeed[T any](s Settings, row *Row, traces func(uint64, int) []T, judge 
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	row.Traces = make([]Part, len(all[0]))
+	row.Traces = make([]Part, len(all[0])/plays)
 	for _, parts := range all {
 		var seed Figures
 		for j, p := range parts {
-			row.Traces[j].Name = p.Name
-			row.Traces[j].Mean.add(p.Mean, 1/float64(s.Seeds))
+			setting := &row.Traces[j%len(row.Traces)]
+			setting.Name = p.Name
+			setting.Mean.add(p.Mean, 1/float64(s.Seeds*plays))
 			seed.add(p.Mean, 1/float64(len(parts)))
 		}
 		row.Mean.add(seed, 1/float64(s.Seeds))

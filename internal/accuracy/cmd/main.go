@@ -5,7 +5,7 @@
 // It exits with 1 when a class's mean is beyond its reach, or a single seed of it
 // beyond 1.5 times the reach and also beyond 1.1 times its own floor. With -relay it also sends
 // one class of each kind through that program, with -plots it draws every
-// class.
+// class. With -draws it measures no engine, but how often who knows every verdict would be within.
 package main
 
 import (
@@ -28,6 +28,7 @@ type options struct {
 	relay string // path of the program
 	some  int    // seeds that go through it
 	plots string // directory
+	draws int
 }
 
 func main() {
@@ -49,6 +50,8 @@ func parse() (o options, err error) {
 	flag.Uint64Var(&o.Seed, "seed", 1, "first seed")
 	flag.IntVar(&o.Seeds, "seeds", 6, "how many seeds, counted up from the first; 0: nothing is measured")
 	flag.IntVar(&o.Hours, "hours", 10, "hours simulated per trace")
+	flag.IntVar(&o.Plays, "plays", accuracy.PlaysOfSeed, "how often each seed plays every setting of a class")
+	flag.IntVar(&o.draws, "draws", 0, fmt.Sprintf("in place of all else: so many draws of %d seeds, of which it is told how many are within for who knows every verdict", accuracy.DrawnSeeds))
 	flag.BoolVar(&o.parts, "parts", false, "print every setting of a class, too")
 	flag.StringVar(&o.json, "json", "", "file for the tables as JSON; -: standard output, in place of the text")
 	flag.StringVar(&o.relay, "relay", "", "path of the relay, to send one class of each kind through it")
@@ -64,6 +67,9 @@ func parse() (o options, err error) {
 }
 
 func run(ctx context.Context, o options) (within bool, err error) {
+	if o.draws > 0 {
+		return true, luck(os.Stdout, o)
+	}
 	r := report{Settings: o.Settings}
 	if o.Seeds > 0 {
 		if err := r.measure(ctx, o); err != nil {

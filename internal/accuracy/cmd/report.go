@@ -67,7 +67,7 @@ func (r *report) measure(ctx context.Context, o options) error {
 // throughRelay sends one class of each kind through the program.
 func (r *report) throughRelay(ctx context.Context, o options) (err error) {
 	s := o.Settings
-	s.Seeds = min(s.Seeds, o.some)
+	s.Seeds, s.Plays = min(s.Seeds, o.some), 1
 	r.Relay, err = accuracy.ThroughRelay(ctx, o.relay, s)
 	for _, row := range r.Relay {
 		row.Class += ", through the program"
@@ -120,7 +120,7 @@ func (r *report) write(o options) error {
 
 // text prints the tables.
 func (r *report) text(out io.Writer, parts bool) error {
-	fmt.Fprintf(out, "seeds %d to %d, %d h each, scrapes every 15 s\n", r.Seed, r.Seed+uint64(r.Seeds)-1, r.Hours)
+	fmt.Fprintf(out, "seeds %d to %d, %d plays of %d h each, scrapes every 15 s\n", r.Seed, r.Seed+uint64(r.Seeds)-1, r.Plays, r.Hours)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(r.Rows) > 0 {
 		fmt.Fprintln(w, "floor: the error of who knows every verdict and adds nothing that was not seen\nclass\tPromQL\t1/8 rule\tpawl\tfloor\tworst seed\treach\tsteps down\t")

@@ -59,9 +59,9 @@ func add[T any](list []floored, name string, reach float64, right Fate, traces f
 	}})
 }
 
-// Draw measures the luck of every class whose floor is within its reach by its mean, and of all of them together (the
+// Draw measures the luck of every class that is asked for, and of all of them together whose floor is within the reach by its mean (the
 // last in the list): plays of the seeds s are drawn with replacement. The same settings give the same draws.
-func Draw(s Settings, draws int) ([]Luck, error) {
+func Draw(s Settings, draws int, asked func(class string) bool) ([]Luck, error) {
 	chance := rand.New(rand.NewPCG(1, 1))
 	all := Luck{Class: "all of them", Passed: make([]int, len(Plays))}
 	failed := make([][]bool, len(Plays))
@@ -70,6 +70,9 @@ func Draw(s Settings, draws int) ([]Luck, error) {
 	}
 	var list []Luck
 	for _, class := range withFloor() {
+		if !asked(class.name) {
+			continue
+		}
 		pool, err := pooled(class, s)
 		if err != nil {
 			return nil, err

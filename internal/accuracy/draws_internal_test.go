@@ -74,7 +74,7 @@ func TestADrawIsHeldToTheMeanAndToEachSeed(t *testing.T) {
 
 // Rule: only classes that luck decides about are drawn, and all of them together are within no more often than any.
 func TestWhoKnowsEveryVerdictIsDrawnOfEveryClassThatHasAFloor(t *testing.T) {
-	list, err := Draw(Settings{Seed: 3, Seeds: 2, Hours: 1, Plays: 2, AtOnce: 2}, 50)
+	list, err := Draw(Settings{Seed: 3, Seeds: 2, Hours: 1, Plays: 2, AtOnce: 2}, 50, func(string) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}

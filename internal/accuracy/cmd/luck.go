@@ -10,7 +10,7 @@ import (
 
 // luck prints how often who knows every verdict would be within, by the number of plays to a seed.
 func luck(out io.Writer, o options) error {
-	list, err := accuracy.Draw(o.Settings, o.draws)
+	list, err := accuracy.Draw(o.Settings, o.draws, o.class.MatchString)
 	if err != nil {
 		return err
 	}

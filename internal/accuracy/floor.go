@@ -119,6 +119,7 @@ func step(right Fate, was, now *shown, top []float64) []float64 {
 		was = &shown{n: top}
 	}
 	came := make([]float64, len(now.n))
+	under := right == Dips && total(now.n) < total(top)
 	fell := now.sum < was.sum || now.start != was.start
 	for k := range came {
 		came[k] = now.n[k] - was.n[k]
@@ -128,7 +129,7 @@ func step(right Fate, was, now *shown, top []float64) []float64 {
 		switch {
 		case fell && right == Restarts:
 			came[k] = now.n[k]
-		case right == Dips && total(now.n) < total(top):
+		case under:
 			came[k] = 0
 		default:
 			came[k] = max(0, came[k])

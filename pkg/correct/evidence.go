@@ -156,8 +156,8 @@ func (w finding) text() string {
 }
 
 const (
-	// startOdds: the source itself says that it restarted, or that it did not.
-	startOdds = 12
+	// startOdds: the source itself says that it restarted, or that it did not. That decides, whatever the rate test and its history (regrowthMin and historyOdds) have against it.
+	startOdds = 18
 	// synthesisOdds: Prometheus' synthesis sets the start to t-1ms on any drop, so it says little.
 	synthesisOdds = 0.5
 	// zeroOdds: a restarted counter is often 0, what is left of a loss rarely.

@@ -2,6 +2,7 @@ package correct_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -291,5 +292,46 @@ func TestKindsHaveNames(t *testing.T) {
 	}
 	if s := correct.Kind(0).String() + correct.Kind(99).String(); s != "unknownunknown" {
 		t.Error(s)
+	}
+}
+
+// Rule: a start timestamp that moved into the interval is a full reset, and one that stayed is none, whatever the pace and
+// the history have against it (CORRECTION.md, evidence 1). Found by single faults, seed 10679: a counter that stood still
+// for minutes, and one scrape after its restart has 2769.
+func TestAStartTimestampDecidesWhateverThePaceSays(t *testing.T) {
+	reset := func(o correct.Outcome) bool {
+		return slices.ContainsFunc(o.Corrections, func(x correct.Correction) bool { return x.Kind == correct.KindReset })
+	}
+	for name, before := range map[string]func() *run{
+		"nothing has ever come": func() *run { return counting(t, correct.Policy{}, 99158, 0, 15) },
+		"it lost some before": func() *run {
+			r := counting(t, correct.Policy{}, 99258, 0.5, 30)
+			for range 12 {
+				r.next(99158 - float64(r.at%7))
+				r.next(99158)
+			}
+			return r
+		},
+	} {
+		moved, stayed := before(), before()
+		moved.st, stayed.st = 5, 5
+		moved.next(99158)
+		o := moved.next(99158)
+		was := o.V
+		moved.st = moved.at + 9000
+		o = moved.next(2769.4)
+		if !reset(o) || o.V < was+2760 {
+			t.Errorf("%s: %v after %v, %+v; want a reset", name, o.V, was, o.Corrections)
+		}
+		o = moved.next(2769.4 + 3)
+		if o.V < was+2763 { // what it still owed is given back
+			t.Errorf("%s: went on as %v", name, o.V)
+		}
+
+		stayed.next(99158)
+		was = stayed.next(99158).V
+		if o = stayed.next(0); o.V > was+1 || len(o.Corrections) == 0 || reset(o) {
+			t.Errorf("%s: %v after %v, %+v; want no reset", name, o.V, was, o.Corrections)
+		}
 	}
 }

@@ -17,7 +17,7 @@ type Luck struct {
 }
 
 // PlaysOfSeed is how often a seed of the project's measure plays every setting of a class (docs/decisions/0028).
-const PlaysOfSeed = 1
+const PlaysOfSeed = 8
 
 // Plays are the numbers of plays to a seed that are tried.
 var Plays = []int{1, 2, 4, 8, 16}

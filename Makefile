@@ -75,7 +75,7 @@ else
 	go run ./internal/bench/cmd --relay=./relay $(if $(LONG),--long --json=docs/performance.json --page=docs/performance.md --plots=docs/img) $(if $(OTHER),--other='$(OTHER)') $(BENCHFLAGS)
 endif
 
-accuracy: build ## how far from the truth, by class, in Prometheus' own PromQL: 20 seeds of 10 h (SEED=1), with a plot of each class; exits with 1 if a figure is beyond its reach
+accuracy: build ## how far from the truth, by class, in Prometheus' own PromQL: 20 seeds of eight times 10 h (SEED=1), with a plot of each class, some 20 min; exits with 1 if a figure is beyond its reach
 	go run ./internal/accuracy/cmd -seed $(or $(SEED),1) -seeds 20 -hours 10 -relay ./relay -relay-seeds 4 -json docs/accuracy.json -plots docs/img/accuracy
 
 fuzz: ## every fuzzer for FUZZTIME each (10s)

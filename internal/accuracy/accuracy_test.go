@@ -33,7 +33,7 @@ func settings(t *testing.T, short accuracy.Settings) (s accuracy.Settings, margi
 	s, margin = short, shortMargin
 	s.Seed, s.AtOnce = *seed, runtime.GOMAXPROCS(0)
 	if *long {
-		s.Seeds, s.Hours, margin = 20, 10, 1
+		s.Seeds, s.Hours, s.Plays, margin = 20, 10, accuracy.PlaysOfSeed, 1
 	}
 	if *many > 0 {
 		s.Seeds = *many

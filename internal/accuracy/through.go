@@ -29,7 +29,7 @@ type ThroughRow struct {
 func ThroughRelay(ctx context.Context, path string, s Settings) ([]ThroughRow, error) {
 	var group errgroup.Group
 	group.SetLimit(max(1, s.AtOnce))
-	s.AtOnce = 1 // a process takes one trace after another
+	s.AtOnce, s.Plays = 1, 1 // a process takes one trace after another, and knows each by its name
 	counter := func(w Way) (HistRow, error) {
 		row, err := Measure(ctx, w, Classes()[0], s)
 		return HistRow{Row: row}, err

@@ -67,7 +67,7 @@ func (r *report) measure(ctx context.Context, o options) error {
 // throughRelay sends one class of each kind through the program.
 func (r *report) throughRelay(ctx context.Context, o options) (err error) {
 	s := o.Settings
-	s.Seeds, s.Plays = min(s.Seeds, o.some), 1
+	s.Seeds = min(s.Seeds, o.some)
 	r.Relay, err = accuracy.ThroughRelay(ctx, o.relay, s)
 	for _, row := range r.Relay {
 		row.Class += ", through the program"

@@ -18,6 +18,9 @@ func (b *bencher) big(ctx context.Context, p Proto) error {
 	if err := b.bigCost(ctx, p); err != nil {
 		return err
 	}
+	if err := b.warm(b.Plan.BigSeries); err != nil {
+		return err
+	}
 	r, err := b.assemblePawl(ctx, p)
 	if err != nil {
 		return err

@@ -101,6 +101,9 @@ func (b *bencher) addRuns(p Proto, name, figure string, runs []costs, f func(cos
 // fresh measures a subject with an empty storage, from its start to its end;
 // capacity as in Plan.
 func (b *bencher) fresh(ctx context.Context, s Subject, p Proto, f *Fleet, scrapes, capacity int) (c costs, err error) {
+	if err := b.warm(f.Series); err != nil {
+		return c, err
+	}
 	r, err := b.assemble(ctx, s, p)
 	if err != nil {
 		return c, err

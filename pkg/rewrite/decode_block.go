@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/bits"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // labelMemo is a label of 1.0 that was found good: where its field is, tag and length included, where its name is, and its share of the key.
@@ -58,6 +60,8 @@ func (b *Batch) resembleBlock(i int, piece span) bool {
 	old, cur := r.piece.of(b.Message), piece.of(b.Message)
 	if !r.differsAsBefore(old, cur) {
 		r.difference(old, cur)
+	} else if r.to-r.from == 1 && b.otherValue(i, piece) {
+		return true
 	}
 	if !b.betweenLabels(i, int(piece.off)+r.front, int(piece.off+piece.len)-r.back) {
 		return false
@@ -98,6 +102,33 @@ func (b *Batch) resembleBlock(i int, piece span) bool {
 		r.labels = slices.Replace(r.labels, r.from, r.to, r.next...)
 		r.to = r.from + len(r.next)
 	}
+	return true
+}
+
+// otherValue is resembleBlock where one label differs, as it did the last time, and has another value alone: most new series are
+// such, one bucket after the other. It reports false, and has changed nothing, where that is not so or something is wrong with it.
+func (b *Batch) otherValue(i int, piece span) bool {
+	r := &b.block
+	was := &r.labels[r.from]
+	at, end := piece.off+int32(r.front), piece.off+piece.len-int32(r.back)
+	if end-at < 2 || b.Message[at] != v1Labels<<3|wireBytes || int32(b.Message[at+1]) != end-at-2 || b.Message[at+1] >= 0x80 {
+		return false
+	}
+	name, value, reason := labelParts(b.Message[:end], int(at)+2)
+	if reason != "" || value.len == 0 || was.hi|was.lo == 0 || int(value.len) > b.lim.MaxLabelValueBytes ||
+		!bytes.Equal(name.of(b.Message), was.name.of(b.Message)) || !validUTF8(value.of(b.Message)) {
+		return false
+	}
+	r.sum.sub(was.hi, was.lo)
+	was.field, was.name = span{at, end - at}, name
+	was.hi, was.lo = product(was.hashed, xxhash.Sum64(value.of(b.Message)))
+	r.sum.add(was.hi, was.lo)
+	total, same := len(r.labels), uint32(0)
+	if r.series == i-1 && r.valued == total {
+		same = sameAround(r.from, r.to, 1, total)
+	}
+	b.Series[i].alike(same, total, r.from, r.front)
+	r.piece, r.series = piece, i
 	return true
 }
 

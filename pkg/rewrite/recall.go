@@ -101,7 +101,7 @@ func (r *recall) seek(tenant uint64, message []byte, from, end int32) bool {
 	r.ah, r.an = 0, 0
 	for {
 		body := message[from:end]
-		n := blockLen(body)
+		n := blockEnd(body)
 		if n >= leastBlock && n <= mostBlock && n < len(body) {
 			r.ahead[r.an] = sought{from: from, n: int32(n), hash: r.m.hash.sum(tenant, body[:n])}
 			r.an++
@@ -127,6 +127,17 @@ func (r *recall) learned(n int, k Key) {
 		r.learn()
 	}
 	r.fresh = append(r.fresh, labelBlock{hash: r.hash, key: k, len: uint16(n)})
+}
+
+// blockEnd is the length of the Label messages that body begins with, in bytes, found from behind where one sample comes after them, as
+// mostly: so their lengths need not be added up. It may be too short where what looks like the sample is of a label.
+func blockEnd(body []byte) int {
+	for _, sample := range [...]int{18, 9} { // with a value and a time of six bytes, and with a value of 0, which is left out
+		if n := len(body) - sample; n > 0 && body[n] == v1Samples<<3|wireBytes && int(body[n+1]) == sample-2 {
+			return n
+		}
+	}
+	return blockLen(body)
 }
 
 // blockLen is the length of the Label messages that body begins with, in bytes.

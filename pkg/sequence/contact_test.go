@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"golang.org/x/sys/unix"
 
 	"pawl/internal/bench"
@@ -70,4 +71,53 @@ func threadTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(t.Nano())
+}
+
+// Rule: a new bucket belongs to the histogram of its own labels, also where the series before it in the request differs in a
+// label more than the bound: one that it has not, or that this one has not.
+func TestANewBucketBelongsToTheHistogramOfItsOwnLabels(t *testing.T) {
+	set := labels.FromStrings
+	sets := []labels.Labels{
+		set("__name__", "x_bucket", "code", "200", "le", "1"),
+		set("__name__", "x_bucket", "code", "200", "le", "2"),
+		set("__name__", "x_bucket", "le", "1"),
+		set("__name__", "x_bucket", "le", "2"),
+		set("__name__", "x_bucket", "le", "2", "zone", "a"),
+		set("__name__", "x_bucket", "le", "4"),
+		set("__name__", "x_bucket", "code", "200", "le", "8"),
+		set("__name__", "x_bucket", "code", "200", "le", "16", "zone", "a"),
+		set("__name__", "x_bucket", "le", "8"),
+		set("__name__", "x_count", "le", "8"),
+		set("__name__", "x_bucket", "le", "16"),
+	}
+	both(t, func(t *testing.T, version rewrite.Version) {
+		w := newTestWriter(t)
+		r := &Request{seq: 1, kind: store.KindBatch1, Batch: *decodeV1(t, "", nil, sets...)}
+		if version == rewrite.V2 {
+			body, _, err := r.Batch.Encode(nil, rewrite.V2, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Batch = rewrite.Batch{}
+			if err := r.Batch.Decode(rewrite.V2, "", slices.Clone(body), trusted); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.apply(r)
+		for i, ls := range sets {
+			id, ok := w.table.find(r.Batch.Series[i].Key)
+			if !ok {
+				t.Fatal("not met")
+			}
+			s := w.table.series.at(id)
+			if ls.Get("__name__") != "x_bucket" {
+				continue
+			}
+			if s.flags&isPart == 0 {
+				t.Errorf("%v is part of none", ls)
+			} else if got, want := w.groups.all[s.counter-1].key, groupKey("", "x", ls); got != want {
+				t.Errorf("%v is part of another histogram", ls)
+			}
+		}
+	})
 }

@@ -21,6 +21,7 @@ type labelsOf struct {
 	named bool   // it has the same name, and le and quantile have come or gone in neither
 	le0   bool   // the one before had le
 	q0    bool   // and quantile
+	n     int    // so many labels
 	kin   bool   // it differs from the one before in le alone
 
 	ahead int // for how many series to come the index was looked at
@@ -81,11 +82,13 @@ func (l *labelsOf) note(n int, name, value []byte) {
 	}
 }
 
-// ends says that there are no more than n labels.
+// ends says that there are no more than n labels. Those of the series before were all but le the same only if they were as many.
 func (l *labelsOf) ends(n int) {
+	many := l.n == n
+	l.n = n
 	l.named = l.at[atName]&l.same != 0 && (l.le != nil) == l.le0 && (l.quantile != nil) == l.q0
 	le := l.at[atLe]
-	l.kin = l.named && n <= 32 && le != 0 && l.same|le == uint32(1<<n-1)
+	l.kin = l.named && many && n <= 32 && le != 0 && l.same|le == uint32(1<<n-1)
 }
 
 // alike makes the decision about the series before l's that about l's, if they are the same but for the bucket.

@@ -231,6 +231,9 @@ func (b *Batch) betweenLabels(i, p, end int) bool {
 			return false
 		}
 		r.next = append(r.next, memo)
+		if was != nil && memo.hashed == was.hashed {
+			at++ // it stands for that one
+		}
 		p = p1
 	}
 	return true

@@ -70,20 +70,24 @@ func TestLookAlikesOfWhatIsRememberedAreToldApart(t *testing.T) {
 	name, pod, zone := labelV1("__name__", "requests_total"), labelV1("pod", "checkout-7d9f8b6c5-00017"), labelV1("zone", "eu-west-1a")
 	known := join(name, pod, zone)
 	for what, messages := range map[string][][]byte{
-		"a label more":                {series(known, labelV1("zz", "y"), plainSample)},
-		"a label more and back":       {series(known, labelV1("zz", "y"), plainSample), series(known, plainSample)},
-		"a label less":                {series(name, pod, plainSample)},
-		"two labels change places":    {series(pod, name, zone, plainSample)},
-		"a label behind the sample":   {series(known, plainSample, labelV1("zz", "y"))},
-		"a name twice, one behind":    {series(known, plainSample, zone)},
-		"an unknown field between":    {series(name, bytesField(9, 1), pod, zone, plainSample)},
-		"an unknown field behind":     {series(known, bytesField(9, 1), plainSample)},
-		"a tag in two bytes":          {series(known, []byte{0x8a, 0}, labelV1("zz", "y")[1:], plainSample)},
-		"nothing behind the labels":   {series(known)},
-		"the sample cut off":          {series(known, plainSample[:5])},
-		"labels as unknown field":     {series(bytesField(5, known...), plainSample)},
-		"length beyond the series":    {series(name, pod, []byte{0x0a, 120}, zone[2:], plainSample)},
-		"the same twice in a request": {snappy.Encode(nil, join(bytesField(1, join(known, plainSample)...), bytesField(1, join(known, plainSample)...)))},
+		"a label more":                               {series(known, labelV1("zz", "y"), plainSample)},
+		"a label more and back":                      {series(known, labelV1("zz", "y"), plainSample), series(known, plainSample)},
+		"a label less":                               {series(name, pod, plainSample)},
+		"two labels change places":                   {series(pod, name, zone, plainSample)},
+		"a label behind the sample":                  {series(known, plainSample, labelV1("zz", "y"))},
+		"a name twice, one behind":                   {series(known, plainSample, zone)},
+		"an unknown field between":                   {series(name, bytesField(9, 1), pod, zone, plainSample)},
+		"an unknown field behind":                    {series(known, bytesField(9, 1), plainSample)},
+		"a tag in two bytes":                         {series(known, []byte{0x8a, 0}, labelV1("zz", "y")[1:], plainSample)},
+		"nothing behind the labels":                  {series(known)},
+		"nothing behind a value as long as a sample": {series(name, labelV1("zone", "sixteen bytes ok")), series(name, labelV1("zone", "7 bytes"))},
+		"what ends like a sample":                    {series(known, labelV1("zz", "\x12\x10sixteen bytes ok")), series(known, labelV1("zz", "\x12\x077 bytes"))},
+		"another field that does":                    {series(known, bytesField(9, []byte("\x12\x10sixteen bytes ok")...)), series(known, bytesField(9, []byte("\x12\x077 bytes")...))},
+		"two samples":                                {series(known, plainSample, plainSample)},
+		"the sample cut off":                         {series(known, plainSample[:5])},
+		"labels as unknown field":                    {series(bytesField(5, known...), plainSample)},
+		"length beyond the series":                   {series(name, pod, []byte{0x0a, 120}, zone[2:], plainSample)},
+		"the same twice in a request":                {snappy.Encode(nil, join(bytesField(1, join(known, plainSample)...), bytesField(1, join(known, plainSample)...)))},
 	} {
 		t.Run(what, func(t *testing.T) {
 			plain := [][]byte{series(known, plainSample)}

@@ -120,7 +120,7 @@ func (b *Batch) otherValue(i int, piece span) bool {
 		return false
 	}
 	r.sum.sub(was.hi, was.lo)
-	was.field, was.name = span{at, end - at}, name
+	was.field = span{at, end - at} // its name reads the same where it was
 	was.hi, was.lo = product(was.hashed, xxhash.Sum64(value.of(b.Message)))
 	r.sum.add(was.hi, was.lo)
 	total, same := len(r.labels), uint32(0)

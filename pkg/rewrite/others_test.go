@@ -54,6 +54,46 @@ func TestLabelsThatDifferAreFoundWhereverTheyStand(t *testing.T) {
 	}
 }
 
+// Rule: a series that differs from the one before in one value, as that did from the one before it, is checked and read like any other.
+func TestOneOtherValueIsCheckedLikeAny(t *testing.T) {
+	series := func(pod string) []byte {
+		return bytesField(1, join(labelV1("__name__", "requests_total"), labelV1("pod", pod), labelV1("zone", "eu"), plainSample)...)
+	}
+	blank := func(pod string) []byte { // with a label that has no value
+		return bytesField(1, join(labelV1("__name__", "requests_total"), labelV1("a", ""), labelV1("pod", pod), plainSample)...)
+	}
+	lim := benchLimits
+	lim.MaxLabelValueBytes = 20
+	for what, c := range map[string]struct {
+		messages [][]byte
+		fails    string
+	}{
+		"another length":             {[][]byte{series("1"), series("2"), series("30"), series("4")}, ""},
+		"no value":                   {[][]byte{series("1"), series("2"), series(""), series("4"), series("5")}, ""},
+		"the same again":             {[][]byte{series("1"), series("2"), series("2"), series("3")}, ""},
+		"a label without value":      {[][]byte{blank("1"), blank("2"), blank("3")}, ""},
+		"a longer value than may be": {[][]byte{series("1"), series("2"), series(strings.Repeat("x", 21))}, "over the limit of 20"},
+		"no UTF-8":                   {[][]byte{series("1"), series("2"), series("\xff")}, notUTF8},
+	} {
+		var b Batch
+		err := b.Decode(V1, "t", snappy.Encode(nil, join(c.messages...)), lim)
+		switch {
+		case c.fails == "" && err == nil:
+			checkDecoded(t, &b)
+		case c.fails == "" || err == nil || !strings.Contains(err.Error(), c.fails):
+			t.Errorf("%s: %v, want %q", what, err, c.fails)
+		}
+	}
+	lim.Memory = NewMemory(func() int { return 1 << 20 }, lim)
+	for _, m := range [][]byte{series("9"), join(series("1"), series("2"), series("9"), series("3"))} { // behind one that is remembered
+		var b Batch
+		if err := b.Decode(V1, "t", snappy.Encode(nil, m), lim); err != nil {
+			t.Fatal(err)
+		}
+		checkDecoded(t, &b)
+	}
+}
+
 // Rule: what is no UTF-8 is refused, wherever it stands in a string of any length.
 func TestValidUTF8IsWhatTheLibrarySays(t *testing.T) {
 	for n := range 40 {

@@ -85,7 +85,8 @@ func TestOneOtherValueIsCheckedLikeAny(t *testing.T) {
 		}
 	}
 	lim.Memory = NewMemory(func() int { return 1 << 20 }, lim)
-	for _, m := range [][]byte{series("9"), join(series("1"), series("2"), series("9"), series("3"))} { // behind one that is remembered
+	far := bytesField(1, join(labelV1("__name__", "requests_total"), labelV1("pod", "1"), labelV1("zone", "us"), plainSample)...)
+	for _, m := range [][]byte{far, join(series("1"), series("2"), far, series("3"))} { // behind one that is remembered
 		var b Batch
 		if err := b.Decode(V1, "t", snappy.Encode(nil, m), lim); err != nil {
 			t.Fatal(err)

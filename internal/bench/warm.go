@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// besides is what a run takes however many series there are, in bytes: requests, the journal's pages, the programs.
+// besides is what a run of many series takes however many there are, in bytes: requests, the journal's pages, the programs.
 const besides = 512 << 20
 
 // warm takes as much memory as a run with so many series may, all processes together, and gives it back. A
@@ -15,7 +15,7 @@ const besides = 512 << 20
 // for 4 KB by what the host does meanwhile: that is neither the relay's cost
 // nor twice the same.
 func (b *bencher) warm(series int) error {
-	n := min(memoryFor(series)+besides, b.memory()/2)
+	n := min(memoryFor(series)+besides, 4*memoryFor(series), b.memory()/2)
 	m, err := unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		return err

@@ -152,9 +152,6 @@ func (m *MmapFile) Sync() error {
 	if m == nil {
 		return nil
 	}
-	if m.Fd != nil { // else Badger's own memory, which would be lost
-		letGo(m.Data) // PAWL: see ../PAWL.md
-	}
 	return msync(m.Data) // PAWL: not piece by piece: it is a log, and somebody waits
 }
 

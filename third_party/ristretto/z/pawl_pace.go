@@ -82,7 +82,6 @@ func syncPieces(b []byte) error {
 	size := syncBytes / os.Getpagesize() * os.Getpagesize()
 	for len(b) > size && leisurely() {
 		began := time.Now()
-		letGo(b[:size])
 		if err := msync(b[:size]); err != nil {
 			return err
 		}
@@ -91,6 +90,5 @@ func syncPieces(b []byte) error {
 		}
 		b = b[size:]
 	}
-	letGo(b)
 	return msync(b)
 }

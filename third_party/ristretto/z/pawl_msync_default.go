@@ -1,5 +1,0 @@
-//go:build !linux
-
-package z
-
-func letGo([]byte) {}

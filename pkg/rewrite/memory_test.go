@@ -113,6 +113,29 @@ func TestLookAlikesOfWhatIsRememberedAreToldApart(t *testing.T) {
 	})
 }
 
+// Rule: a label set is remembered however many samples come with it, and of whatever length its last value is: also where one value is as long as a sample.
+func TestLabelSetsAreRememberedWhateverStandsBehindThem(t *testing.T) {
+	value, zero := make([]byte, 16), make([]byte, 7) // a sample's messages: a value and a time, and a time alone
+	value[0], value[9] = 1<<3|wire64, 2<<3
+	zero[0] = 2 << 3
+	for _, time := range [][]byte{value[10:], zero[1:]} {
+		copy(time, "\x80\x80\x80\x80\x80\x01")
+	}
+	one, none := bytesField(v1Samples, value...), bytesField(v1Samples, zero...)
+	for what, behind := range map[string][]byte{"a sample": one, "a 0": none, "two": join(one, one), "two of them 0": join(none, none), "a 0 and one": join(none, one), "three": join(one, none, one)} {
+		for _, zone := range []string{"eu", "sixteen bytes ok", "7 bytes"} {
+			lim := remembering(1 << 20)
+			var b Batch
+			for range 2 {
+				bothWays(t, &b, "", snappy.Encode(nil, bytesField(1, join(labelV1("__name__", "requests_total"), labelV1("zone", zone), behind)...)), lim)
+			}
+			if lim.Memory.used != 1 {
+				t.Errorf("%s behind zone=%q: %d label sets are remembered, want 1", what, zone, lim.Memory.used)
+			}
+		}
+	}
+}
+
 // A reload that lowers a limit must hold for label sets that were good before.
 func TestWhatIsRememberedIsHeldToTheLimitsOfToday(t *testing.T) {
 	lim := remembering(1 << 20)

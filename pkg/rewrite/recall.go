@@ -130,14 +130,24 @@ func (r *recall) learned(n int, k Key) {
 }
 
 // blockEnd is the length of the Label messages that body begins with, in bytes, found from behind where one sample comes after them, as
-// mostly: so their lengths need not be added up. It may be too short where what looks like the sample is of a label.
+// mostly: so their lengths need not be added up. They are where what stands in front of it may be another sample. It is another length
+// where something else looks like the sample, as the end of a last label with none behind it: such a series is read in full each time.
 func blockEnd(body []byte) int {
-	for _, sample := range [...]int{18, 9} { // with a value and a time of six bytes, and with a value of 0, which is left out
+	if n := beforeSample(body); n > 0 && beforeSample(body[:n]) == 0 {
+		return n
+	}
+	return blockLen(body)
+}
+
+// beforeSample is what is in front of a sample that body seems to end with, 0 if it does not: one with a value and a time of six
+// bytes, or with a value of 0, which is left out.
+func beforeSample(body []byte) int {
+	for _, sample := range [...]int{18, 9} {
 		if n := len(body) - sample; n > 0 && body[n] == v1Samples<<3|wireBytes && int(body[n+1]) == sample-2 {
 			return n
 		}
 	}
-	return blockLen(body)
+	return 0
 }
 
 // blockLen is the length of the Label messages that body begins with, in bytes.

@@ -25,8 +25,9 @@ const (
 	// growingSlack is the least while the heap grows, by more than growth between two looks: by tables of new series, in which the
 	// collector finds nothing, but would run for every leastSlack of them.
 	growingSlack, growth = 2 * leastSlack, leastSlack
-	// slackEvery is how often it is looked at.
-	slackEvery = time.Second
+	// slackEvery is how often it is looked at, and beginEvery how often whether a checkpoint has begun: the first second of one, in
+	// which everything is copied, made the collector run six times.
+	slackEvery, beginEvery = time.Second, 50 * time.Millisecond
 )
 
 // gcPercent is the GOGC for so many bytes alive of which so many have to be walked, where least may gather in any case.
@@ -86,6 +87,16 @@ func (s *slack) least(alive uint64, busy bool) uint64 {
 	return leastSlack
 }
 
+// begins sees when a checkpoint begins.
+type begins struct{ busy bool }
+
+// look reports whether one has begun since the last look.
+func (b *begins) look(busy bool) bool {
+	was := b.busy
+	b.busy = busy
+	return busy && !was
+}
+
 // Keep does so until ctx is done: GOGC at gcPercent, unless $GOGC is set, what stays free given back, and the program's own pages let go.
 // busy tells whether a checkpoint is being written; when ctx is done, the last one is about to be.
 func Keep(ctx context.Context, busy func() bool) {
@@ -100,8 +111,10 @@ func Keep(ctx context.Context, busy func() bool) {
 	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
 	var unused idle
 	var gathers slack
-	tick := time.NewTicker(slackEvery)
+	tick, check := time.NewTicker(slackEvery), time.NewTicker(beginEvery)
 	defer tick.Stop()
+	defer check.Stop()
+	var checkpoint begins
 	for over := false; !over; {
 		select {
 		case <-ctx.Done():
@@ -111,6 +124,10 @@ func Keep(ctx context.Context, busy func() bool) {
 			unmap.Reset(pause)
 			pause = min(2*pause, unmapEvery)
 			continue
+		case <-check.C:
+			if !checkpoint.look(busy()) {
+				continue
+			}
 		case <-tick.C:
 		}
 		metrics.Read(heap)

@@ -39,6 +39,16 @@ func TestACheckpointIsLeftMoreSlack(t *testing.T) {
 	}
 }
 
+// A checkpoint has its slack when it begins, and no look more than that is taken for it.
+func TestACheckpointIsSeenWhenItBegins(t *testing.T) {
+	var b begins
+	for n, c := range []struct{ busy, want bool }{{false, false}, {true, true}, {true, false}, {false, false}, {false, false}, {true, true}} {
+		if got := b.look(c.busy); got != c.want {
+			t.Errorf("look %d, busy %v: %v, want %v", n, c.busy, got, c.want)
+		}
+	}
+}
+
 // While the heap grows, by tables of new series, the collector would run for every dozen megabytes of them; what is free then is needed at once.
 func TestAGrowingHeapIsLeftMoreSlack(t *testing.T) {
 	const mb = 1 << 20

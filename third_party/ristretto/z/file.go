@@ -57,6 +57,9 @@ func OpenMmapFileUsing(fd *os.File, sz int, writable bool) (*MmapFile, error) {
 			return nil, err
 		}
 	}
+	if rerr == NewFile && filepath.Ext(filename) == ".sst" {
+		readyPieces(buf) // PAWL: a table is copied into it at once
+	}
 	return &MmapFile{
 		Data: buf,
 		Fd:   fd,

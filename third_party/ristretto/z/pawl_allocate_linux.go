@@ -21,3 +21,6 @@ func allocate(fd *os.File, size int64) error {
 		return err
 	}
 }
+
+// populate makes a mapping's pages ready to be written to. The kernel can from 5.14 on.
+func populate(b []byte) error { return unix.Madvise(b, unix.MADV_POPULATE_WRITE) }

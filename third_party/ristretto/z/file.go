@@ -41,6 +41,9 @@ func OpenMmapFileUsing(fd *os.File, sz int, writable bool) (*MmapFile, error) {
 		if err := allocate(fd, int64(sz)); err != nil {
 			return nil, errors.Join(err, fmt.Errorf("no space for %s", filename), fd.Truncate(0), fd.Close(), os.Remove(filename))
 		}
+		if filepath.Ext(filename) == ".sst" {
+			return tableInMemory(fd, sz), NewFile // PAWL: not mapped before Msync has written it
+		}
 		fileSize = int64(sz)
 		rerr = NewFile
 	}
@@ -56,9 +59,6 @@ func OpenMmapFileUsing(fd *os.File, sz int, writable bool) (*MmapFile, error) {
 		if err := SyncDir(dir); err != nil {
 			return nil, err
 		}
-	}
-	if rerr == NewFile && filepath.Ext(filename) == ".sst" {
-		readyPieces(buf) // PAWL: a table is copied into it at once
 	}
 	return &MmapFile{
 		Data: buf,

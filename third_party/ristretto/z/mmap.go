@@ -29,5 +29,8 @@ func Madvise(b []byte, readahead bool) error {
 
 // Msync would call sync on the mmapped data.
 func Msync(b []byte) error {
-	return syncPieces(b) // PAWL: it is a table, and nobody waits. See ../PAWL.md.
+	if ok, err := writeTable(b); ok { // PAWL: a new table is not mapped yet. See ../PAWL.md.
+		return err
+	}
+	return msync(b)
 }

@@ -22,7 +22,7 @@ const (
 	workLeast = time.Millisecond
 	// workMost: what took longer was waiting for a core or for the disk, on a machine that is busy; resting from that too would never end.
 	workMost = 2 * time.Millisecond
-	// syncBytes are synced at once, and made ready to be written to.
+	// syncBytes are written and synced at once, and made ready to be written to.
 	syncBytes = 256 << 10
 )
 
@@ -77,8 +77,8 @@ func (r *rested) breathe() {
 	r.at.Store(int64(time.Since(begun)))
 }
 
-// readyPieces has the pages of a new table's mapping made ready to be written to, piece by piece. Whoever copies the table into it
-// would have a fault for each of them and no rest between: ten milliseconds of a core for 8 MB. What it leaves undone is the copy's.
+// readyPieces has the pages of a new table's memory made ready to be written to, piece by piece. Whoever copies the table into it
+// would have a fault for each of them and no rest between. What it leaves undone is the copy's.
 func readyPieces(b []byte) {
 	for len(b) > 0 && leisurely() {
 		n := min(len(b), pieceBytes())
@@ -93,19 +93,3 @@ func readyPieces(b []byte) {
 
 // pieceBytes is syncBytes in whole pages.
 func pieceBytes() int { return syncBytes / os.Getpagesize() * os.Getpagesize() }
-
-// syncPieces syncs a mapping piece by piece. What it leaves undone is Msync's.
-func syncPieces(b []byte) error {
-	size := pieceBytes()
-	for len(b) > size && leisurely() {
-		began := time.Now()
-		if err := msync(b[:size]); err != nil {
-			return err
-		}
-		if took := time.Since(began); took > workLeast/10 {
-			Rest(took)
-		}
-		b = b[size:]
-	}
-	return msync(b)
-}

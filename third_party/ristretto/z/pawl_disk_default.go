@@ -10,3 +10,5 @@ import (
 func allocate(*os.File, int64) error { return nil }
 
 func populate([]byte) error { return errors.ErrUnsupported }
+
+func datasync(fd *os.File) error { return fd.Sync() }

@@ -24,3 +24,12 @@ func allocate(fd *os.File, size int64) error {
 
 // populate makes a mapping's pages ready to be written to. The kernel can from 5.14 on.
 func populate(b []byte) error { return unix.Madvise(b, unix.MADV_POPULATE_WRITE) }
+
+// datasync makes what was written to a file durable.
+func datasync(fd *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(fd.Fd())); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
